@@ -1,0 +1,1 @@
+"""Models behind Protocols: people, poses, behaviours. Never imports `curation`."""
