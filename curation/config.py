@@ -28,36 +28,36 @@ class _Section(BaseModel):
 class Ports(_Section):
     """Loopback ports of the servers that `curate up` starts."""
 
-    label_studio: int = Field(8080, ge=1024, le=65535)
-    backend: int = Field(9090, ge=1024, le=65535)
-    fiftyone: int = Field(5151, ge=1024, le=65535)
+    label_studio: int = Field(default=8080, ge=1024, le=65535)
+    backend: int = Field(default=9090, ge=1024, le=65535)
+    fiftyone: int = Field(default=5151, ge=1024, le=65535)
 
 
 class Preannotation(_Section):
     """How people and behaviours are proposed."""
 
-    fps: float = Field(6.0, gt=0, le=240, description="sampled frames per second")
-    window: float = Field(2.0, gt=0, le=60, description="length of a tubelet, seconds")
-    detect_every: float = Field(4.0, gt=0, le=600, description="seconds between two looks at the whole picture")
+    fps: float = Field(default=6.0, gt=0, le=240, description="sampled frames per second")
+    window: float = Field(default=2.0, gt=0, le=60, description="length of a tubelet, seconds")
+    detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between two looks at the whole picture")
     detector: str = "tiles"
-    workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
+    workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
 
 
 class Learning(_Section):
     """How scores and models are computed."""
 
     model: str = "cnn-lstm"
-    folds: int = Field(5, ge=2, le=100)
-    seed: int = Field(0, ge=0)
-    test_share: float = Field(0.25, gt=0, lt=1)
+    folds: int = Field(default=5, ge=2, le=100)
+    seed: int = Field(default=0, ge=0)
+    test_share: float = Field(default=0.25, gt=0, lt=1)
 
 
 class Config(_Section):
     """What `curate.toml` says."""
 
     taxonomy: str = "learning-behaviours"
-    catalogue: str = Field("", description="database address; empty = catalogue.db in the workspace")
-    project: str = Field("curate", min_length=3, description="title of the Label Studio project")
+    catalogue: str = Field(default="", description="database address; empty = catalogue.db in the workspace")
+    project: str = Field(default="curate", min_length=3, description="title of the Label Studio project")
     ports: Ports = Ports()
     preannotation: Preannotation = Preannotation()
     learning: Learning = Learning()

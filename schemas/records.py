@@ -28,8 +28,24 @@ def _equal_arrays(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
 
 
-def _array_field(dtype: type) -> Any:
-    return field(converter=lambda value: freeze_array(np.asarray(value, dtype=dtype)), eq=cmp_using(eq=_equal_arrays))
+def _as_times(value: Any) -> NDArray[np.float64]:
+    return freeze_array(np.asarray(value, np.float64))
+
+
+def _as_frames(value: Any) -> NDArray[np.int64]:
+    return freeze_array(np.asarray(value, np.int64))
+
+
+def _as_floats(value: Any) -> NDArray[np.float32]:
+    return freeze_array(np.asarray(value, np.float32))
+
+
+def _as_optional_floats(value: Any) -> NDArray[np.float32] | None:
+    return None if value is None else _as_floats(value)
+
+
+def _equal_optional(a: Any, b: Any) -> bool:
+    return a is b or (a is not None and b is not None and _equal_arrays(a, b))
 
 
 @frozen(kw_only=True)
@@ -59,7 +75,7 @@ class Clip:
     fps: float
     width: int
     height: int
-    timestamps: NDArray[np.float64] = _array_field(np.float64)
+    timestamps: NDArray[np.float64] = field(converter=_as_times, eq=cmp_using(eq=_equal_arrays))
     lesson: str
     camera: str = "camera"
     school: str = "school"
@@ -95,9 +111,9 @@ class PoseTrack:
 
     id: str
     clip_id: str
-    frames: NDArray[np.int64] = _array_field(np.int64)
-    boxes_xyxy: NDArray[np.float32] = _array_field(np.float32)
-    pose_px: NDArray[np.float32] = _array_field(np.float32)
+    frames: NDArray[np.int64] = field(converter=_as_frames, eq=cmp_using(eq=_equal_arrays))
+    boxes_xyxy: NDArray[np.float32] = field(converter=_as_floats, eq=cmp_using(eq=_equal_arrays))
+    pose_px: NDArray[np.float32] = field(converter=_as_floats, eq=cmp_using(eq=_equal_arrays))
     student: str | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -209,11 +225,7 @@ class HumanSpan(Span):
     made_at: str = ""
     frame: int | None = None
     box_xyxy: tuple[float, float, float, float] | None = None
-    pose_px: NDArray[np.float32] | None = field(
-        default=None,
-        converter=lambda v: None if v is None else freeze_array(np.asarray(v, np.float32)),
-        eq=cmp_using(eq=lambda a, b: a is b or (a is not None and b is not None and _equal_arrays(a, b))),
-    )
+    pose_px: NDArray[np.float32] | None = field(default=None, converter=_as_optional_floats, eq=cmp_using(eq=_equal_optional))
 
     @property
     def id(self) -> str:

@@ -13,9 +13,9 @@ __all__ = ["SampleScore"]
 class SampleScore:
     """Suspicion of one tubelet's label on one axis.
 
-    `value` in [0, 1], 1 = most suspect. `loss` is the cross-entropy in nats behind it (>= 0), where the method has one. `suggested` is
-    the value the evidence points to. Scores of different methods are never ranked together. `out_of_sample` says that the
-    model had not been trained on this tubelet nor on its group.
+    `value` in [0, 1], 1 = most suspect. `loss` is the cross-entropy in nats behind it (>= 0), where the method has one.
+    `suggested` is the value the evidence points to. Scores of different methods are never ranked
+    together. `out_of_sample` says that the model had not been trained on this tubelet nor on its group.
     """
 
     tubelet_id: str

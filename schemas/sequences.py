@@ -1,8 +1,8 @@
 """The sequence file: pose sequences with labels and groups in one ``.npz`` without pickled objects.
 
-``pose`` (N, T, V, C) float32, NaN for unseen, C = 2, 3 or 4 (x, y[, z][, visibility]; with C = 3 the third is whatever the producer
-says, models here read x and y and use the rest as features); ``label`` (N,) str; ``group`` (N,) str (video or person: folds and test
-sets never share one); optional ``skeleton`` (E, 2) int edges, ``fps`` (scalar) and ``id`` (N,) str.
+``pose`` (N, T, V, C) float32, NaN for unseen, C = 2, 3 or 4 (x, y[, z][, visibility]; with C = 3 the third is whatever the
+producer says: models here read x and y, and use the rest as features); ``label`` (N,) str; ``group`` (N,) str (video or person:
+folds and test sets never share one); optional ``skeleton`` (E, 2) int edges, ``fps`` (scalar) and ``id`` (N,) str.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ from schemas.files import replace_file
 __all__ = ["SequenceSet", "read_sequences", "write_sequences"]
 
 
+def _as_floats(value: Any) -> NDArray[np.float32]:
+    return np.asarray(value, np.float32)
+
+
+def _as_strings(value: Any) -> NDArray[np.str_]:
+    return np.asarray(value, np.str_)
+
+
 @frozen(kw_only=True, eq=False)
 class SequenceSet:
     """N labelled pose sequences; see the module for shapes and units."""
 
-    pose: NDArray[np.float32] = field(converter=lambda v: np.asarray(v, np.float32))
-    label: NDArray[np.str_] = field(converter=lambda v: np.asarray(v, np.str_))
-    group: NDArray[np.str_] = field(converter=lambda v: np.asarray(v, np.str_))
+    pose: NDArray[np.float32] = field(converter=_as_floats)
+    label: NDArray[np.str_] = field(converter=_as_strings)
+    group: NDArray[np.str_] = field(converter=_as_strings)
     id: NDArray[np.str_] | None = None
     skeleton: NDArray[np.int64] | None = None
     fps: float | None = None
@@ -120,6 +128,6 @@ def write_sequences(path: str | Path, sequences: SequenceSet) -> None:
     if sequences.skeleton is not None:
         arrays["skeleton"] = np.asarray(sequences.skeleton, np.int64)
     if sequences.fps is not None:
-        arrays["fps"] = np.float64(sequences.fps)
+        arrays["fps"] = np.asarray(sequences.fps, np.float64)
     with replace_file(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
