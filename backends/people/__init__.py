@@ -1,0 +1,10 @@
+"""People in an image or a video: where they are, how they move, how they hold themselves."""
+
+from __future__ import annotations
+
+from backends.registry import Registry
+
+__all__ = ["DETECTORS"]
+
+DETECTORS = Registry("people detector", {"tiles": "backends.people.tiles:TileDetector"})
+"""Name → class with `backends.people.base.PersonDetector`'s interface."""

@@ -1,0 +1,84 @@
+"""TFLite metadata: what MediaPipe Tasks must be told about a bare network before it accepts it.
+
+The networks in MediaPipe's older wheels carry none; the legacy graphs held the input normalisation instead. The flatbuffer is
+written with the schema classes that MediaPipe ships; its own `MetadataWriter` needs native modules that the 1.x wheels lack.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["add_image_metadata"]
+
+_FIELD = "TFLITE_METADATA"
+_PIXEL_MAX = 255.0
+
+
+def add_image_metadata(network: bytes, *, name: str, mean: float, std: float) -> bytes:
+    """Return the network with metadata saying that its one input is an RGB image normalised as ``(pixel - mean) / std``.
+
+    Args:
+        network: a ``.tflite`` file without metadata, input (1, H, W, 3) float32.
+        name: what the model is called in its metadata.
+        mean: subtracted from each 8-bit pixel value.
+        std: what the difference is divided by.
+    """
+    import flatbuffers  # type: ignore[import-untyped]
+    from mediapipe.tasks.metadata import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
+    payload = _pack_metadata(name, mean, std, n_outputs=len(model.subgraphs[0].outputs))
+    entry = schema.MetadataT()
+    entry.name = _FIELD
+    entry.buffer = len(model.buffers)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(payload, np.uint8)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(network) + len(payload) + 1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _pack_metadata(name: str, mean: float, std: float, *, n_outputs: int) -> bytes:
+    import flatbuffers
+    from mediapipe.tasks.metadata import metadata_schema_py_generated as meta
+
+    graph = meta.SubGraphMetadataT()
+    graph.inputTensorMetadata = [_describe_image(meta, mean, std)]
+    graph.outputTensorMetadata = [_describe_tensor(meta, f"output{i}") for i in range(n_outputs)]
+    info = meta.ModelMetadataT()
+    info.name = name
+    info.subgraphMetadata = [graph]
+    info.minParserVersion = "1.0.0"
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(info.Pack(builder), b"M001")
+    return bytes(builder.Output())
+
+
+def _describe_image(meta: Any, mean: float, std: float) -> Any:
+    tensor = _describe_tensor(meta, "image")
+    tensor.content.contentPropertiesType = meta.ContentProperties.ImageProperties
+    tensor.content.contentProperties = meta.ImagePropertiesT()
+    tensor.content.contentProperties.colorSpace = meta.ColorSpaceType.RGB
+    unit = meta.ProcessUnitT()
+    unit.optionsType = meta.ProcessUnitOptions.NormalizationOptions
+    unit.options = meta.NormalizationOptionsT()
+    unit.options.mean = [mean]
+    unit.options.std = [std]
+    tensor.processUnits = [unit]
+    tensor.stats = meta.StatsT()
+    tensor.stats.min = [(0 - mean) / std]
+    tensor.stats.max = [(_PIXEL_MAX - mean) / std]
+    return tensor
+
+
+def _describe_tensor(meta: Any, name: str) -> Any:
+    tensor = meta.TensorMetadataT()
+    tensor.name = name
+    tensor.content = meta.ContentT()
+    tensor.content.contentPropertiesType = meta.ContentProperties.FeatureProperties
+    tensor.content.contentProperties = meta.FeaturePropertiesT()
+    return tensor
