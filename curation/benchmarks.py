@@ -1,0 +1,75 @@
+"""Benchmarks behind `curate bench`: ours and the peer alternate in one process, medians and spread of several runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from schemas.errors import CurationError
+
+__all__ = ["BenchResult", "bench_rank", "compare_side_by_side"]
+
+
+@frozen(kw_only=True)
+class BenchResult:
+    """Rows for people, one line that sums up, and the same as data."""
+
+    rows: tuple[str, ...]
+    line: str
+    data: dict[str, Any]
+
+
+def compare_side_by_side(sides: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of `rounds` runs of every side, alternating (A B A B …) so that a noisy machine is noisy to all."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def bench_rank(*, rounds: int, n: int = 1_000_000, n_classes: int = 8, seed: int = 0) -> BenchResult:
+    """Time the ranking of `n` labels from probabilities against cleanlab's `find_label_issues` and its quality scores.
+
+    Raises:
+        CurationError: if cleanlab is not installed (it is in the `bench` extra).
+    """
+    try:
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
+    except ImportError as error:
+        raise CurationError(
+            "bench rank compares with cleanlab, which is not installed; add it with `pip install cleanlab`"
+        ) from error
+    from curation.scoring.rank import rank_labels
+
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet(np.ones(n_classes), size=n)
+    labels = rng.integers(n_classes, size=n)
+    seconds = compare_side_by_side(
+        {
+            "curate rank": lambda: rank_labels(labels, probs, method="default"),
+            "cleanlab find_label_issues": lambda: find_label_issues(
+                labels, probs, return_indices_ranked_by="self_confidence", n_jobs=1
+            ),
+            "cleanlab quality scores": lambda: get_label_quality_scores(labels, probs),
+        },
+        rounds=rounds,
+    )
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    ours = medians["curate rank"]
+    rows = tuple(
+        f"{name:<28} median {medians[name]:.3f} s   {min(values):.3f} to {max(values):.3f}   {medians[name] / ours:.2f} x ours"
+        for name, values in seconds.items()
+    )
+    ratio = ours / medians["cleanlab find_label_issues"]
+    line = f"rank {n:,} x {n_classes}: {ours:.3f} s, {ratio:.2f} x cleanlab's find_label_issues ({rounds} runs each, alternating)"
+    return BenchResult(
+        rows=rows, line=line, data={"n": n, "classes": n_classes, "seconds": seconds, "medians": medians, "ratio": ratio}
+    )
