@@ -69,6 +69,10 @@ class StatementStore(Store):
         """Add a curator's decision; return False if this very decision is there already."""
         return self._add(tables.VERDICTS, [rows.from_verdict(verdict)]) == 1
 
+    def add_verdicts(self, verdicts: Iterable[Verdict]) -> int:
+        """Add one decision made on many labels, in one transaction, and return how many rows were new."""
+        return self._add(tables.VERDICTS, [rows.from_verdict(verdict) for verdict in verdicts])
+
     def list_verdicts(self, axis: str | None = None) -> list[Verdict]:
         """Return every verdict ever given, undone ones too, on one axis or on all, in the order of adding."""
         return [rows.to_verdict(row) for row in self._read(_in_order(tables.VERDICTS, axis))]
