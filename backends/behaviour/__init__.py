@@ -1,0 +1,47 @@
+"""Networks and classifiers that turn pose sequences into probabilities of behaviours."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from backends.base import BehaviourModel
+from backends.registry import Registry
+from backends.weights import read_card
+from schemas.errors import ModelError
+
+__all__ = ["MODELS", "PROPOSER", "load_model", "load_proposer"]
+
+MODELS = Registry(
+    "model",
+    {
+        "cnn-lstm": "backends.behaviour.cnn_lstm:CnnLstm",
+        "extra-trees": "backends.behaviour.trees:ExtraTrees",
+        "logreg": "backends.behaviour.logreg:LogisticModel",
+    },
+)
+
+PROPOSER = Path(str(resources.files("backends"))) / "data" / "proposer"
+"""The model that ships with the tool and makes the first proposals."""
+
+
+def load_model(folder: str | Path) -> BehaviourModel:
+    """Load a saved model of whatever architecture its card names.
+
+    Raises:
+        ModelError: if a file is missing, changed or too large, or the architecture is not registered.
+    """
+    card = read_card(folder)
+    if card.name not in MODELS:
+        raise ModelError(Path(folder), f"holds a {card.name!r} model; known are {', '.join(MODELS)}")
+    model: BehaviourModel = MODELS.load(card.name).load(folder)
+    return model
+
+
+def load_proposer() -> BehaviourModel:
+    """Load the shipped proposer (axis `behaviour` of the taxonomy `learning-behaviours`).
+
+    Raises:
+        ModelError: if the installation lacks it or it was changed.
+    """
+    return load_model(PROPOSER)

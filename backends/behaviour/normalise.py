@@ -1,0 +1,118 @@
+"""Poses made comparable: centred on the person, in units of the body, with what is unseen marked."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.checks import check_array
+from schemas.errors import InvalidField
+from schemas.vocabulary import BLAZEPOSE_33
+
+__all__ = ["UPPER_BODY", "add_velocities", "check_poses", "find_seen", "list_nodes", "mirror_nodes", "normalise_poses", "resample_frames"]
+
+UPPER_BODY = tuple(range(1, 25))
+"""Seed D reads "landmarks 1-24 of MediaPipe (upper body)" as input of 24 points: MediaPipe's own numbers 1 (left inner eye) to 24 (right
+hip), so both hips are in and the nose (0), which lies between eyes and mouth, is out."""
+
+_SHOULDERS, _HIPS = (11, 12), (23, 24)
+_TORSO_PER_SHOULDER = 1.5
+"""An adult's torso (mid-shoulder to mid-hip) is about one and a half shoulder widths long."""
+
+_Float = NDArray[np.float32]
+
+
+def check_poses(pose: object, *, n_nodes: int | None = None, n_channels: int | None = None) -> _Float:
+    """Return (N, T, V, C) poses as float32.
+
+    Raises:
+        InvalidField: if the shape is another, or V or C are not what the model was trained on.
+    """
+    array = check_array("pose", pose, (None, None, n_nodes, n_channels))
+    if array.shape[3] not in (2, 3, 4) or 0 in array.shape[1:3]:
+        raise InvalidField("pose", "(N, T, V, C) with T, V >= 1 and C = 2, 3 or 4", f"shape {array.shape}")
+    poses = np.asarray(array, np.float32)
+    if np.isinf(poses).any():
+        raise InvalidField("pose", "finite values, or NaN for unseen", "inf")
+    return poses
+
+
+def find_seen(pose: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (N, T, V): x and y are both known."""
+    seen: NDArray[np.bool_] = np.isfinite(pose[..., :2]).all(axis=-1)
+    return seen
+
+
+def list_nodes(n_nodes: int) -> list[int]:
+    """Return the keypoints that models read: the upper body of the 33-point skeleton, all of any other."""
+    return list(UPPER_BODY) if n_nodes == len(BLAZEPOSE_33.nodes) else list(range(n_nodes))
+
+
+def normalise_poses(pose: NDArray[Any]) -> _Float:
+    """Centre and scale each sequence; the same person nearer, farther or elsewhere in the picture gives the same result.
+
+    The centre is the median over time of the middle of the shoulders (33-point skeleton) or of all seen keypoints (any other), the
+    scale the median over time of the larger of shoulder width and torso / 1.5, or of the spread of the keypoints. One centre and
+    scale a sequence, so that standing up and leaning forward stay visible as movement.
+
+    Args:
+        pose: (N, T, V, C) in any unit, NaN for unseen; with C = 4 the third channel is in the unit of x and y.
+
+    Returns:
+        (N, T, V, C + 1): x, y (0 = centre, about 1 = a shoulder width), the other channels, and 1 where seen; 0 where not.
+    """
+    seen = find_seen(pose)
+    xy = np.where(seen[..., None], pose[..., :2], np.nan).astype(np.float64)
+    centre, scale = _locate_body(xy)
+    others = np.nan_to_num(pose[..., 2:].astype(np.float64), nan=0.0)
+    if pose.shape[-1] == 4:
+        others[..., 0] /= scale[:, None, None]
+    scaled = (xy - centre[:, None, None]) / scale[:, None, None, None]
+    joined = np.concatenate([np.clip(scaled, -20, 20), others, np.ones_like(xy[..., :1])], axis=-1)
+    return np.where(seen[..., None], joined, 0).astype(np.float32)
+
+
+def _locate_body(xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return centre (N, 2) and scale (N,) of (N, T, V, 2) points with NaN for unseen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nanmean(xy, axis=2)
+        centre = np.nanmedian(middle, axis=1)
+        spread = 2 * np.sqrt(np.nanmean(((xy - middle[:, :, None]) ** 2).sum(axis=-1), axis=2))
+        scale = np.nanmedian(spread, axis=1)
+        if xy.shape[2] == len(BLAZEPOSE_33.nodes):
+            shoulders = xy[:, :, _SHOULDERS].mean(axis=2)
+            width = np.linalg.norm(xy[:, :, _SHOULDERS[0]] - xy[:, :, _SHOULDERS[1]], axis=-1)
+            torso = np.linalg.norm(shoulders - xy[:, :, _HIPS].mean(axis=2), axis=-1) / _TORSO_PER_SHOULDER
+            size = np.nanmedian(np.fmax(width, torso), axis=1)
+            known = np.isfinite(size) & (size > 1e-6)
+            centre = np.where(known[:, None], np.nanmedian(shoulders, axis=1), centre)
+            scale = np.where(known, size, scale)
+    scale = np.where(np.isfinite(scale) & (scale > 1e-6), scale, 1.0)
+    return np.nan_to_num(centre, nan=0.0), scale
+
+
+def add_velocities(features: _Float) -> _Float:
+    """Append the change of x and y since the frame before (0 in the first one, and where either is unseen)."""
+    step = np.zeros_like(features[..., :2])
+    both = (features[:, 1:, :, -1:] * features[:, :-1, :, -1:]) > 0
+    step[:, 1:] = np.where(both, np.diff(features[..., :2], axis=1), 0)
+    return np.concatenate([features, step], axis=-1)
+
+
+def resample_frames(features: _Float, n_frames: int) -> _Float:
+    """Return `n_frames` evenly spaced frames, each the nearest there is."""
+    index = np.round(np.linspace(0, features.shape[1] - 1, n_frames)).astype(np.int64)
+    return features[:, index]
+
+
+def mirror_nodes(n_nodes: int) -> tuple[int, ...]:
+    """Return, for the upper body, the position of each keypoint's counterpart on the other side (itself where unknown)."""
+    if n_nodes != len(UPPER_BODY):
+        return tuple(range(n_nodes))
+    names = [BLAZEPOSE_33.nodes[i] for i in UPPER_BODY]
+    swap = {"left": "right", "right": "left"}
+    return tuple(names.index("_".join(swap.get(part, part) for part in name.split("_"))) for name in names)
