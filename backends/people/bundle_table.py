@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from attrs import field, frozen
@@ -50,7 +51,8 @@ class Bundle:
     """One file that the tool needs: a Tasks bundle, a tagged network for Tasks, or a bare network for LiteRT.
 
     `networks` maps the member of the bundle to the network in the wheel ("" = the file is that one network); `taken_from` names the
-    bundle and the member that a bare network is taken out of; `task` is the Tasks class that loads it, None for LiteRT.
+    bundle and the member that a bare network is taken out of, `outputs` the shapes of the outputs it keeps (all if empty); `task` is
+    the Tasks class that loads it, None for LiteRT.
     """
 
     name: str
@@ -59,6 +61,12 @@ class Bundle:
     official: Official | None = None
     networks: dict[str, Network] = field(factory=dict)
     taken_from: tuple[str, str] | None = None
+    outputs: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def recipe(self) -> str:
+        """Changes whenever the way in which the file is made changes, so that an older file is made anew."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
 
 def _list_all() -> Iterator[Bundle]:
@@ -73,7 +81,12 @@ def _list_all() -> Iterator[Bundle]:
         networks={"pose_detector.tflite": _POSE_DETECTOR, "pose_landmarks_detector.tflite": _POSE_LANDMARKS},
     )
     yield Bundle(name="pose-detector", file="pose_detector.tflite", taken_from=("pose", "pose_detector.tflite"))
-    yield Bundle(name="pose-landmarks", file="pose_landmarks.tflite", taken_from=("pose", "pose_landmarks_detector.tflite"))
+    yield Bundle(
+        name="pose-landmarks",
+        file="pose_landmarks.tflite",
+        taken_from=("pose", "pose_landmarks_detector.tflite"),
+        outputs=((1, 195), (1, 1), (1, 64, 64, 39)),
+    )
     yield Bundle(
         name="hand",
         file="hand_landmarker.task",

@@ -20,6 +20,7 @@ from attrs import frozen
 
 from backends.people import sources
 from backends.people.bundle_table import BUNDLES, Bundle
+from backends.people.tflite_edit import keep_outputs
 from schemas.errors import ModelError, UnknownName
 from schemas.files import write_bytes, write_text
 
@@ -102,7 +103,7 @@ def _make_bundle(folder: Path, name: str, maker: _Maker, progress: Callable[[str
     _load_once(bundle, data)
     write_bytes(folder / bundle.file, data)
     digest = hashlib.sha256(data).hexdigest()
-    record = {**_read_record(folder), name: {"file": bundle.file, "sha256": digest, "source": source}}
+    record = {**_read_record(folder), name: {"file": bundle.file, "recipe": bundle.recipe, "sha256": digest, "source": source}}
     write_text(folder / _RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
     state: Literal["fetched", "built"] = "fetched" if source.startswith("https:") else "built"
     return BundleStatus(name=name, path=folder / bundle.file, state=state, source=source, sha256=digest, n_bytes=len(data))
@@ -121,7 +122,9 @@ class _Maker:
         if bundle.taken_from is not None:
             parent, member = bundle.taken_from
             with zipfile.ZipFile(io.BytesIO((folder / BUNDLES[parent].file).read_bytes())) as archive:
-                return archive.read(member), f"{parent}/{member}"
+                network = archive.read(member)
+            kept = keep_outputs(network, set(bundle.outputs)) if bundle.outputs else network
+            return kept, f"{parent}/{member}"
         if bundle.official is not None and self._try_official:
             data = sources.fetch_official(bundle.official)
             if data is not None:
@@ -172,7 +175,7 @@ def _check_bundle(folder: Path, bundle: Bundle, record: dict[str, Any]) -> Bundl
     except OSError:
         return BundleStatus(name=bundle.name, path=path, state="missing")
     digest = hashlib.sha256(data).hexdigest()
-    good = isinstance(entry, dict) and entry.get("sha256") == digest
+    good = isinstance(entry, dict) and (entry.get("sha256"), entry.get("recipe")) == (digest, bundle.recipe)
     source = str(entry.get("source", "")) if isinstance(entry, dict) and good else ""
     return BundleStatus(
         name=bundle.name, path=path, state="there" if good else "damaged", source=source, sha256=digest, n_bytes=len(data)

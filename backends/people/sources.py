@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from backends.people.tflite_metadata import add_image_metadata
+from backends.people.tflite_edit import add_image_metadata
 from schemas.errors import ModelError
 
 __all__ = ["WHEEL", "Network", "Official", "build_bundle", "fetch_official", "fetch_wheel", "open_scratch", "read_network"]

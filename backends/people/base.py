@@ -1,0 +1,95 @@
+"""What a people detector returns, what a finder of people returns, and the Protocol of detectors."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import NDArray
+
+from schemas.checks import check_array
+from schemas.errors import InvalidField
+
+__all__ = ["Detections", "PersonDetector", "PersonTrack", "check_image"]
+
+Float32 = NDArray[np.float32]
+
+
+def _floats(value: object) -> Float32:
+    return np.asarray(value, np.float32)
+
+
+@frozen(kw_only=True, eq=False)
+class Detections:
+    """N people in one image, best first.
+
+    `boxes_xyxy` (N, 4) px of the full frame, `scores` (N,) in [0, 1] (1 = surely a person), `pose_px` (N, 33, 4) = x px, y px,
+    z (px scale, smaller is nearer), visibility in [0, 1].
+    """
+
+    boxes_xyxy: Float32 = field(converter=_floats)
+    scores: Float32 = field(converter=_floats)
+    pose_px: Float32 = field(converter=_floats)
+
+    def __attrs_post_init__(self) -> None:
+        n = len(check_array("detections.boxes_xyxy", self.boxes_xyxy, (None, 4)))
+        check_array("detections.scores", self.scores, (n,))
+        check_array("detections.pose_px", self.pose_px, (n, 33, 4))
+
+    def __len__(self) -> int:
+        return len(self.boxes_xyxy)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """Return nobody."""
+        return cls(boxes_xyxy=np.zeros((0, 4)), scores=np.zeros(0), pose_px=np.zeros((0, 33, 4)))
+
+
+@frozen(kw_only=True, eq=False)
+class PersonTrack:
+    """One person through one video, at the T frames in which they were seen.
+
+    `frames` (T,) strictly increasing frame indices, `boxes_xyxy` (T, 4) px, `pose_px` (T, 33, 4) as in `Detections`, `scores` (T,)
+    how sure the pose network is that the person is there, in [0, 1]. A frame in which the person is not seen is absent.
+    """
+
+    frames: NDArray[np.int64] = field(converter=lambda v: np.asarray(v, np.int64))
+    boxes_xyxy: Float32 = field(converter=_floats)
+    pose_px: Float32 = field(converter=_floats)
+    scores: Float32 = field(converter=_floats)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@runtime_checkable
+class PersonDetector(Protocol):
+    """Finds every person in one image. A context manager: `close` frees the networks; one instance belongs to one thread."""
+
+    def detect(self, image_rgb: NDArray[np.uint8]) -> Detections:
+        """Return the people in an RGB image (H, W, 3) uint8."""
+        ...
+
+    def close(self) -> None:
+        """Free the networks."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def check_image(image_rgb: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the image if it is RGB, 8 bits a channel, and has pixels.
+
+    Raises:
+        InvalidField: if it is anything else.
+    """
+    image = check_array("image", image_rgb, (None, None, 3))
+    if image.dtype != np.uint8:
+        raise InvalidField("image", "8 bits a channel (uint8)", str(image.dtype))
+    if not image.size:
+        raise InvalidField("image", "at least one pixel", f"shape {image.shape}")
+    return image

@@ -1,0 +1,101 @@
+"""What 33 landmarks say about a body: its box, its head, whether it is one, and whether two of them are the same one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["boxes_from_poses", "clip_boxes", "compute_ious", "compute_oks", "find_heads", "find_torsos", "look_like_people", "match_heads"]
+
+_SEEN = 0.5
+_EYES, _EARS, _MOUTH, _SHOULDERS, _HIPS = slice(1, 7), [7, 8], [9, 10], [11, 12], [23, 24]
+_UPPER = slice(0, 25)
+_HEAD_BY_FACE, _HEAD_BY_EARS = 3.2, 1.35
+"""Height of a head by the distance of eyes and mouth, and by that of the ears (eyes at half height, mouth a third of the rest)."""
+_SIGMAS = np.array([0.026] * 11 + [0.079] * 2 + [0.072] * 2 + [0.062] * 8 + [0.107] * 2 + [0.087] * 2 + [0.089] * 6)
+"""COCO's per-keypoint deviations (cocodataset.org, keypoints-eval), spread over the 33 landmarks."""
+
+
+def find_heads(pose_px: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the heads (N, 3) = centre x, y and diameter in px, of poses (N, 33, 4)."""
+    xy = np.asarray(pose_px, np.float64)[..., :2]
+    face = np.linalg.norm(xy[:, _EYES].mean(axis=1) - xy[:, _MOUTH].mean(axis=1), axis=1)
+    ears = np.linalg.norm(xy[:, _EARS[0]] - xy[:, _EARS[1]], axis=1)
+    size = np.maximum(_HEAD_BY_FACE * face, _HEAD_BY_EARS * ears)
+    return np.column_stack([xy[:, _EARS].mean(axis=1), size])
+
+
+def boxes_from_poses(pose_px: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
+    """Return the boxes (N, 4) px of what is seen of each body (N, 33, 4): visible landmarks and the whole head, clipped to the frame.
+
+    A landmark counts from a visibility of 0.5; the margin is a tenth of the head, as flesh and clothes stand out from the joints.
+    """
+    pose = np.asarray(pose_px, np.float64)
+    heads = find_heads(pose)
+    hidden = pose[..., 3] < _SEEN
+    low = np.where(hidden[..., None], np.inf, pose[..., :2]).min(axis=1)
+    high = np.where(hidden[..., None], -np.inf, pose[..., :2]).max(axis=1)
+    margin = 0.1 * heads[:, 2:]
+    low = np.minimum(low - margin, heads[:, :2] - heads[:, 2:] / 2)
+    high = np.maximum(high + margin, heads[:, :2] + heads[:, 2:] / 2)
+    return clip_boxes(np.concatenate([low, high], axis=1), width, height)
+
+
+def clip_boxes(boxes_xyxy: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
+    """Return the boxes (N, 4) cut to the frame; a box outside of it comes back empty (x2 <= x1 or y2 <= y1)."""
+    return np.clip(boxes_xyxy, 0, [width, height, width, height]).astype(np.float32)
+
+
+def compute_ious(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> NDArray[np.float64]:
+    """Return intersection over union (N, M) in [0, 1] of boxes (N, 4) and (M, 4)."""
+    a, b = np.asarray(a_xyxy, np.float64)[:, None], np.asarray(b_xyxy, np.float64)[None]
+    shared = np.prod(np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None), axis=-1)
+    areas = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1)
+    result: NDArray[np.float64] = shared / np.maximum(areas - shared, 1e-9)
+    return result
+
+
+def compute_oks(a_px: NDArray[Any], b_px: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.float64]:
+    """Return object keypoint similarity (N, M) in [0, 1], 1 = equal, of the upper bodies of poses (N, 33, 4) and (M, 33, 4).
+
+    Args:
+        a_px: poses whose size sets the scale.
+        b_px: poses that they are compared with.
+        areas: (N,) px², box areas of `a_px`.
+    """
+    a, b = np.asarray(a_px, np.float64)[:, None, _UPPER, :2], np.asarray(b_px, np.float64)[None, :, _UPPER, :2]
+    spread = 2 * np.asarray(areas, np.float64)[:, None, None] * (2 * _SIGMAS[_UPPER]) ** 2
+    result: NDArray[np.float64] = np.exp(-((a - b) ** 2).sum(axis=-1) / np.maximum(spread, 1e-9)).mean(axis=-1)
+    return result
+
+
+def match_heads(a_px: NDArray[Any], b_px: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return (N, M): whether two poses claim the same head (centres closer than half the smaller head)."""
+    a, b = find_heads(a_px)[:, None], find_heads(b_px)[None]
+    apart = np.linalg.norm(a[..., :2] - b[..., :2], axis=-1)
+    result: NDArray[np.bool_] = apart < 0.5 * np.minimum(a[..., 2], b[..., 2])
+    return result
+
+
+def find_torsos(pose_px: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the torsos (N, 3) = middle of the shoulders x, y and length scale in px: the larger of shoulder breadth and head."""
+    pose = np.asarray(pose_px, np.float64)
+    shoulders = pose[:, _SHOULDERS, :2]
+    breadth = np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=1)
+    return np.column_stack([shoulders.mean(axis=1), np.maximum(breadth, find_heads(pose)[:, 2])])
+
+
+def look_like_people(pose_px: NDArray[Any], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (N,): whether each pose could be a person in a frame: three points of the face and a shoulder seen, proportions of a body."""
+    pose = np.asarray(pose_px, np.float64)
+    inside = ((pose[..., :2] >= 0) & (pose[..., :2] < [width, height])).all(axis=-1)
+    seen = inside & (pose[..., 3] >= _SEEN)
+    heads, torsos = find_heads(pose), find_torsos(pose)
+    spine = np.linalg.norm(torsos[:, :2] - pose[:, _HIPS, :2].mean(axis=1), axis=1)
+    length = np.maximum(torsos[:, 2], spine)
+    neck = np.linalg.norm(torsos[:, :2] - heads[:, :2], axis=1)
+    in_proportion = (heads[:, 2] > 0.2 * length) & (heads[:, 2] < 3 * spine) & (neck < 2.2 * heads[:, 2])
+    result: NDArray[np.bool_] = (seen[:, :11].sum(axis=1) >= 3) & seen[:, _SHOULDERS].any(axis=1) & in_proportion
+    return result

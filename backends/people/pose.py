@@ -1,0 +1,108 @@
+"""Poses of people whose place is known: BlazePose's landmark network on a region of the frame."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from backends.people.base import check_image
+from backends.people.networks import LandmarkNetwork
+from backends.people.regions import crop_region, region_from_points, regions_from_boxes, to_frame
+from schemas.checks import check_array
+from schemas.errors import InvalidField
+
+__all__ = ["N_POINTS", "PoseEstimator", "Poses"]
+
+N_POINTS = 33
+_CENTRE, _EDGE = 33, 34
+_SURE = 0.5
+
+
+@frozen(kw_only=True, eq=False)
+class Poses:
+    """N poses: `pose_px` (N, 33, 4), `scores` (N,) in [0, 1], `regions` (N, 4) where to look for the same people in the next frame."""
+
+    pose_px: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    regions: NDArray[np.float64]
+
+
+class PoseEstimator:
+    """33 landmarks of each given person in full-frame px. A context manager; one instance belongs to one thread.
+
+    Examples:
+        >>> with PoseEstimator() as estimator:  # doctest: +SKIP
+        ...     pose_px, scores = estimator.estimate(image_rgb, boxes_xyxy)
+    """
+
+    def __init__(self) -> None:
+        self._network = LandmarkNetwork()
+
+    def estimate(
+        self, image_rgb: NDArray[np.uint8], boxes_xyxy: NDArray[Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the poses in given person boxes.
+
+        Each box is looked at twice: first as an upright square, then in the region that the first landmarks point to, which turns a
+        leaning body upright; the look with the higher score counts.
+
+        Args:
+            image_rgb: (H, W, 3) uint8.
+            boxes_xyxy: (N, 4) px of the full frame, each around one person.
+
+        Returns:
+            pose_px (N, 33, 4): x px, y px, z (px scale, smaller is nearer), visibility in [0, 1]; scores (N,) in [0, 1], 1 = surely a
+            body.
+
+        Raises:
+            InvalidField: if the image is not RGB uint8 or a box is not finite with x1 < x2 and y1 < y2.
+        """
+        boxes = check_array("boxes_xyxy", boxes_xyxy, (None, 4)).astype(np.float64)
+        if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+            raise InvalidField("boxes_xyxy", "finite boxes with x1 < x2 and y1 < y2", boxes)
+        first = self.estimate_regions(image_rgb, regions_from_boxes(boxes))
+        second = self.estimate_regions(image_rgb, first.regions)
+        better = second.scores > first.scores
+        pose = np.where(better[:, None, None], second.pose_px, first.pose_px)
+        return pose, np.where(better, second.scores, first.scores)
+
+    def estimate_regions(self, image_rgb: NDArray[np.uint8], regions: NDArray[Any]) -> Poses:
+        """Return the poses in given regions (N, 4), one look each; `Poses.regions` follows the body into the next frame.
+
+        Raises:
+            InvalidField: if the image is not RGB uint8.
+        """
+        image = check_image(image_rgb)
+        looks = [self._look(image, region) for region in np.asarray(regions, np.float64).reshape(-1, 4)]
+        if not looks:
+            return Poses(
+                pose_px=np.zeros((0, N_POINTS, 4), np.float32), scores=np.zeros(0, np.float32), regions=np.zeros((0, 4))
+            )
+        landmarks = np.stack([look[0] for look in looks])
+        return Poses(
+            pose_px=landmarks[:, :N_POINTS].astype(np.float32),
+            scores=np.array([look[1] for look in looks], np.float32),
+            regions=region_from_points(landmarks[:, _CENTRE, :2], landmarks[:, _EDGE, :2]),
+        )
+
+    def _look(self, image: NDArray[np.uint8], region: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        side = self._network.side
+        landmarks, score = self._network.find(crop_region(image, region, side))
+        placed = landmarks.copy()
+        placed[:, :2] = to_frame(landmarks[:, :2], region, side)
+        placed[:, 2] *= region[2] / side
+        return placed, score
+
+    def close(self) -> None:
+        """Free the network."""
+        self._network.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,62 @@
+"""Regions: rotated squares of the full frame that a network looks at, and the way there and back.
+
+A region is (cx, cy, size, angle): centre and side in px, clockwise rotation in radians (y points down). Frame coordinates have their
+origin at the outer corner of the top left pixel, so the centre of pixel (0, 0) is (0.5, 0.5); crops follow the same convention, which
+makes the way back exact to a fraction of a pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["crop_region", "region_from_points", "regions_from_boxes", "to_frame"]
+
+_WIDER = 1.25
+"""A region is this much wider than the circle around the body (BlazePose, `scale_x` of its rectangle transformation)."""
+
+
+def region_from_points(centre: NDArray[Any], edge: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the regions (N, 4) of bodies whose circle has this centre (mid hip) and this point on it (above the head), both (N, 2) px.
+
+    The rotation turns the line from centre to edge upright, as MediaPipe's pose graphs do.
+    """
+    centre, edge = np.asarray(centre, np.float64), np.asarray(edge, np.float64)
+    across, down = (edge - centre).T
+    angle = np.arctan2(across, -down)
+    size = 2 * _WIDER * np.hypot(across, down)
+    return np.column_stack([centre, size, angle])
+
+
+def regions_from_boxes(boxes_xyxy: NDArray[Any]) -> NDArray[np.float64]:
+    """Return upright square regions (N, 4) around boxes (N, 4) px."""
+    x1, y1, x2, y2 = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4).T
+    size = _WIDER * np.maximum(x2 - x1, y2 - y1)
+    return np.column_stack([(x1 + x2) / 2, (y1 + y2) / 2, size, np.zeros_like(size)])
+
+
+def _matrix(region: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """Affine (2, 3) from crop coordinates (px of a crop of `side` px) to the frame."""
+    cx, cy, size, angle = (float(v) for v in region)
+    scale, cos, sin = size / side, np.cos(angle), np.sin(angle)
+    linear = scale * np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([linear, np.array([cx, cy]) - linear @ np.array([side / 2, side / 2])])
+
+
+def crop_region(image_rgb: NDArray[np.uint8], region: NDArray[Any], side: int) -> NDArray[np.uint8]:
+    """Return the region as an upright crop (side, side, 3); black outside the frame."""
+    import cv2
+
+    matrix = _matrix(region, side)
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop: NDArray[np.uint8] = cv2.warpAffine(image_rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    return crop
+
+
+def to_frame(points: NDArray[Any], region: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """Return crop points (..., 2), px of a crop of `side` px, as px of the full frame."""
+    matrix = _matrix(region, side)
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
