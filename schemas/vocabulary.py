@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from itertools import combinations
 from pathlib import Path
@@ -257,11 +258,16 @@ def load_taxonomy(name_or_path: str | Path) -> Taxonomy:
     """
     text = str(name_or_path)
     if text in list_taxonomies():
-        return _parse_taxonomy(text, (resources.files("schemas") / "data" / "taxonomies" / f"{text}.yaml").read_text("utf-8"))
+        return _load_shipped(text)
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         return _parse_taxonomy(str(path), path.read_text("utf-8"))
     raise UnknownName("taxonomy", text, list_taxonomies())
+
+
+@cache
+def _load_shipped(name: str) -> Taxonomy:
+    return _parse_taxonomy(name, (resources.files("schemas") / "data" / "taxonomies" / f"{name}.yaml").read_text("utf-8"))
 
 
 def _parse_taxonomy(where: str, text: str) -> Taxonomy:
