@@ -1,0 +1,157 @@
+"""The room: seats on low tiers, desks, cameras that see everybody, and the parts of the picture that do not move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from curation.render.geometry import Camera, Desk, unit
+
+__all__ = ["CAMERAS", "Room", "Seating", "make_camera", "make_room", "paint_background", "paint_chair", "paint_desk", "polygon"]
+
+Image = NDArray[np.uint8]
+Array = NDArray[np.float64]
+
+CAMERAS: dict[str, tuple[float, float, float]] = {
+    "front": (0.25, 2.05, -0.7),
+    "front-left": (-2.1, 2.15, -0.3),
+    "front-right": (2.2, 2.05, -0.2),
+    "elevated": (-0.7, 2.95, -0.6),
+}
+"""Camera name → position in the room of 3 columns, metres."""
+
+FIRST_ROW, ROW_PITCH, COLUMN_PITCH, TIER = 3.0, 1.5, 1.15, 0.26
+
+
+@frozen(kw_only=True)
+class Seating:
+    """One place: `origin` is the floor under the hips (world metres), `desk` the desk before it."""
+
+    row: int
+    column: int
+    origin: tuple[float, float, float]
+    desk: Desk
+
+
+@frozen(kw_only=True)
+class Room:
+    """A room of rows and columns of seats, and its colours (RGB)."""
+
+    seats: tuple[Seating, ...]
+    rows: int
+    columns: int
+    wall: tuple[int, int, int]
+    floor: tuple[int, int, int]
+    wood: tuple[int, int, int]
+
+
+def make_room(rows: int, columns: int, rng: np.random.Generator) -> Room:
+    """Return a room with staggered rows on tiers, coloured by `rng`."""
+    seats = []
+    for row in range(rows):
+        for column in range(columns):
+            shift = (0.25 if row % 2 else -0.25) * (rows > 1)
+            x = (column - (columns - 1) / 2 + shift) * COLUMN_PITCH
+            z, floor = FIRST_ROW + row * ROW_PITCH, row * TIER
+            desk = Desk(x1=x - 0.46, x2=x + 0.46, z1=z - 0.74, z2=z - 0.19, top=floor + 0.72, floor=floor)
+            seats.append(Seating(row=row, column=column, origin=(x, floor, z), desk=desk))
+    walls = ((206, 204, 190), (186, 198, 204), (214, 200, 178), (190, 202, 184))
+    woods = ((186, 146, 100), (204, 172, 128), (150, 112, 78), (196, 190, 178))
+    floors = ((128, 118, 108), (108, 112, 118), (142, 124, 102))
+    return Room(
+        seats=tuple(seats), rows=rows, columns=columns,
+        wall=walls[rng.integers(len(walls))], floor=floors[rng.integers(len(floors))], wood=woods[rng.integers(len(woods))],
+    )  # fmt: skip
+
+
+def make_camera(name: str, room: Room, size: tuple[int, int], rng: np.random.Generator) -> Camera:
+    """Return camera `name` hung a little differently in every school, aimed and zoomed so that every seat is in the picture."""
+    wide = max(1.0, room.columns / 3)
+    x, y, z = CAMERAS[name]
+    position = (x * wide + rng.normal(0, 0.08), y + rng.normal(0, 0.05), z - 0.9 * (wide - 1) + rng.normal(0, 0.08))
+    corners = np.array(
+        [[s.origin[0] + dx, s.origin[1] + y, s.origin[2] + dz] for s in room.seats for dx in (-0.4, 0.4) for y, dz in ((0.55, -0.6), (1.72, 0))]
+    )
+    target = corners.mean(axis=0)
+    for _ in range(8):
+        probe = Camera(name=name, position=position, target=tuple(target), focal=1000.0, size=size)
+        px, _ = probe.project(corners)
+        middle = (px.min(axis=0) + px.max(axis=0)) / 2 - np.array(size) / 2
+        ahead = unit(target - np.array(position))
+        right = unit(np.cross(np.array([0.0, 1.0, 0.0]), ahead))
+        distance = float(np.linalg.norm(target - np.array(position)))
+        target = target + (right * middle[0] - np.cross(ahead, right) * middle[1]) / 1000 * distance
+    half = np.abs(px - np.array(size) / 2).max(axis=0)
+    focal = 1000 * float(np.min(np.array(size) / 2 * 0.985 / half))
+    return Camera(name=name, position=position, target=(float(target[0]), float(target[1]), float(target[2])), focal=focal, size=size)
+
+
+def polygon(image: Image, points: Array, colour: Any, *, smooth: bool = True) -> None:
+    """Fill a convex polygon (n, 2) px at sub-pixel positions."""
+    import cv2
+
+    fixed = np.round(np.clip(points, -4000, 4000) * 16 - 8).astype(np.int32)
+    cv2.fillConvexPoly(image, fixed, tuple(float(c) for c in colour), cv2.LINE_AA if smooth else cv2.LINE_8, 4)
+
+
+def _shade(colour: Any, factor: float) -> tuple[float, float, float]:
+    r, g, b = (float(np.clip(c * factor, 0, 255)) for c in colour)
+    return r, g, b
+
+
+def paint_background(camera: Camera, room: Room, rng: np.random.Generator) -> Image:
+    """Return the empty room (H, W, 3) RGB: back wall with posters, side wall with windows, tiers, floor."""
+    import cv2
+
+    width, height = camera.size
+    image = np.empty((height, width, 3), np.uint8)
+    image[:] = _shade(room.wall, 0.9)
+    back, half = FIRST_ROW + room.rows * ROW_PITCH + 0.6, (room.columns + 1.5) / 2 * COLUMN_PITCH + 0.8
+
+    def face(points: list[tuple[float, float, float]], colour: Any) -> None:
+        polygon(image, camera.project(np.array(points, np.float64))[0], colour)
+
+    face([(-half, 0, back), (half, 0, back), (half, 3.6, back), (-half, 3.6, back)], room.wall)
+    for side, tone in ((-half, 0.84), (half, 0.78)):
+        face([(side, 0, back), (side, 0, 1.2), (side, 3.6, 1.2), (side, 3.6, back)], _shade(room.wall, tone))
+    for k in range(3):
+        z = 2.2 + 1.5 * k
+        face([(-half + 0.01, 1.1, z), (-half + 0.01, 1.1, z + 1.1), (-half + 0.01, 2.6, z + 1.1), (-half + 0.01, 2.6, z)], (226, 236, 244))
+    for _ in range(4):
+        x, y, w, h = rng.uniform(-half + 0.3, half - 1.2), rng.uniform(1.7, 2.3), rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.6)
+        face([(x, y, back - 0.01), (x + w, y, back - 0.01), (x + w, y + h, back - 0.01), (x, y + h, back - 0.01)], rng.integers(70, 230, 3))
+    for row in range(room.rows, -1, -1):
+        z, y = FIRST_ROW + (row - 0.55) * ROW_PITCH, max(row - 0, 0) * TIER
+        if row < room.rows:
+            face([(-half, y, z), (half, y, z), (half, y, z + ROW_PITCH), (-half, y, z + ROW_PITCH)], _shade(room.floor, 0.92 + 0.05 * row))
+            face([(-half, y - TIER, z), (half, y - TIER, z), (half, y, z), (-half, y, z)], _shade(room.floor, 0.7))
+        else:
+            face([(-half, y - TIER, z), (half, y - TIER, z), (half, y - TIER, back), (-half, y - TIER, back)], _shade(room.floor, 0.95))
+    grain = cv2.resize(rng.normal(0, 4, (height // 12, width // 12, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(cv2.GaussianBlur(image, (5, 5), 1.1) + grain, 0, 255).astype(np.uint8)
+
+
+def paint_desk(image: Image, camera: Camera, desk: Desk, wood: tuple[int, int, int]) -> None:
+    """Draw one desk with its modesty panel into `image`."""
+
+    def face(points: list[tuple[float, float, float]], colour: Any) -> None:
+        polygon(image, camera.project(np.array(points, np.float64))[0], colour)
+
+    x1, x2, z1, z2, top, floor = desk.x1, desk.x2, desk.z1, desk.z2, desk.top, desk.floor
+    for x in (x1 + 0.02, x2 - 0.05):
+        face([(x, floor, z1), (x + 0.03, floor, z1), (x + 0.03, top, z1), (x, top, z1)], (70, 72, 76))
+    face([(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)], _shade(wood, 0.66))
+    face([(x1, top, z1), (x2, top, z1), (x2, top, z2), (x1, top, z2)], wood)
+    face([(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)], _shade(wood, 1.05))
+    face([(x1, top - 0.03, z1), (x2, top - 0.03, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84))
+
+
+def paint_chair(image: Image, camera: Camera, seat: Seating) -> None:
+    """Draw the back of one chair into `image`."""
+    x, floor, z = seat.origin
+    points = np.array([(x - 0.2, floor + 0.62, z + 0.2), (x + 0.2, floor + 0.62, z + 0.2), (x + 0.19, floor + 0.9, z + 0.25), (x - 0.19, floor + 0.9, z + 0.25)])
+    polygon(image, camera.project(points)[0], (96, 78, 62))
+    polygon(image, camera.project(points * 1.0 - [0, 0.03, 0])[0], (112, 92, 72))
