@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from curation.store.engine import Database
 from schemas.errors import InvalidField
@@ -49,18 +49,39 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
     """
     if not rows:
         return 0
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = make(table)
+    insert = _copy_rows if connection.dialect.name == "postgresql" and not replace else _execute_rows
+    try:
+        with connection.begin_nested():
+            return insert(connection, table, rows, replace)
+    except IntegrityError as error:
+        raise _find_missing_parent(connection, table, rows) or error from error
+
+
+def _execute_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: tuple[str, ...]) -> int:
+    statement = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
     if replace:
         new = {name: statement.excluded[name] for name in rows[0] if name not in replace}
         statement = statement.on_conflict_do_update(index_elements=list(replace), set_=new)
     else:
         statement = statement.on_conflict_do_nothing()
+    return connection.execute(statement, list(rows)).rowcount
+
+
+def _copy_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], replace: tuple[str, ...]) -> int:
+    """Insert by COPY through a temporary table: 100 000 rows one by one would take PostgreSQL's driver most of a minute."""
+    names = ", ".join(f'"{name}"' for name in rows[0])
+    connection.exec_driver_sql(f"CREATE TEMP TABLE incoming AS SELECT 0::bigint AS n, {names} FROM {table.name} WITH NO DATA")
+    cursor = connection.connection.cursor()
     try:
-        with connection.begin_nested():
-            return max(0, connection.execute(statement, list(rows)).rowcount)
-    except IntegrityError as error:
-        raise _find_missing_parent(connection, table, rows) or error from error
+        with cursor.copy(f"COPY incoming (n, {names}) FROM STDIN") as stream:
+            for n, row in enumerate(rows):
+                stream.write_row((n, *row.values()))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise OperationalError("COPY", None, error) from error
+    insert = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM incoming ORDER BY n ON CONFLICT DO NOTHING"
+    n_new = connection.exec_driver_sql(insert).rowcount
+    connection.exec_driver_sql("DROP TABLE incoming")
+    return n_new
 
 
 def _find_missing_parent(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> InvalidField | None:
