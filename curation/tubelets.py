@@ -85,7 +85,7 @@ def plan_windows(timestamps: NDArray[np.float64], *, window: float, fps: float) 
         stale = (times[samples] < start - shown_for - _EPSILON) | (wanted >= end - _EPSILON)
         samples = np.where(stale, -1, samples).astype(np.int64)
         frames = np.unique(samples[samples >= 0])
-        if len(frames):
+        if len(frames) and times[frames[-1]] >= start - _EPSILON:
             windows.append(Window(samples=samples, frames=frames))
     return windows
 
