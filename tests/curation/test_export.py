@@ -1,0 +1,229 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from curation.building import build_folder, hash_tree
+from curation.certificate import verify_certificate
+from curation.export import export_set, list_manifest_members, read_export
+from curation.split import make_split, read_split
+from schemas.errors import FormatError, InvalidField, LeakError, NotEnoughData, StorageError, UnknownName
+from schemas.manifest import read_manifest, write_manifest
+from schemas.records import PredictedSpan, Verdict
+from schemas.sequences import read_sequences
+
+
+def add_verdict(school, tubelet, kind, value=None, made_at="2026-02-01T00:00:00.000000+00:00"):
+    verdict = Verdict(tubelet_id=tubelet.id, axis="behaviour", kind=kind, curator="cur", made_at=made_at, value=value)
+    assert school.catalogue.add_verdict(verdict)
+
+
+def test_the_split_is_recorded_once_and_stays(make_school, learning_tools):
+    school = make_school(6)
+    split, certificate = make_split(school.workspace, school.catalogue)
+    assert split.new
+    assert len(split.lessons("test")) in (1, 2)
+    assert certificate.sides["test"].n_tubelets == 12 * len(split.lessons("test"))
+    again, _ = make_split(school.workspace, school.catalogue, seed=9, test_share=0.5)
+    assert not again.new
+    assert again.sides == split.sides
+    assert len(school.catalogue.list_records("splits")) == 1
+    pairs = learning_tools["add_lesson"](school.catalogue, school.arrays, "lesson-9", ("zoe", "s0a"))
+    learning_tools["label"](school.catalogue, pairs)
+    later, _ = make_split(school.workspace, school.catalogue)
+    where = "aside" if split.sides["lesson-0"] == "test" else "train"
+    assert later.sides == {**split.sides, "lesson-9": where}
+    assert later.lessons("test") == split.lessons("test")
+    assert [r["parent"] for r in school.catalogue.list_records("splits")] == [None, split.id]
+    assert read_split(school.catalogue).sides == later.sides
+
+
+def test_a_split_needs_labels_and_valid_shares(make_school):
+    school = make_school(3, labelled=False)
+    with pytest.raises(NotEnoughData, match="with labels"):
+        make_split(school.workspace, school.catalogue)
+    with pytest.raises(InvalidField, match="test share"):
+        make_split(school.workspace, school.catalogue, test_share=1.5)
+    with pytest.raises(InvalidField, match="val share"):
+        make_split(school.workspace, school.catalogue, test_share=0.5, val_share=0.6)
+    with pytest.raises(UnknownName, match="axis"):
+        make_split(school.workspace, school.catalogue, axis="mood")
+    assert school.catalogue.list_records("splits") == []
+
+
+def test_an_export_holds_the_labels_with_verdicts_and_a_certificate_that_holds(make_school, tmp_path):
+    school = make_school(6)
+    pairs = [pair for lesson in school.pairs.values() for pair in lesson]
+    dropped, changed = pairs[0][0], pairs[1][0]
+    add_verdict(school, dropped, "drop")
+    add_verdict(school, changed, "relabel", "stand")
+    manifest = export_set(*school.all, tmp_path / "out", formats=("sequences", "coco"), balance="none", name="first")
+    assert read_export(tmp_path / "out") == manifest
+    assert sorted(manifest.files) == ["test.coco.json", "test.npz", "train.coco.json", "train.npz"]
+    labels = {r.tubelet_id: r.label for rows in manifest.splits.values() for r in rows}
+    assert dropped.id not in labels
+    assert labels == {**{t.id: v for t, v in pairs if t.id != dropped.id}, changed.id: "stand"}
+    assert next(r.annotator for rows in manifest.splits.values() for r in rows if r.tubelet_id == changed.id) == "cur"
+    split = read_split(school.catalogue)
+    for side, rows in manifest.splits.items():
+        assert {r.lesson for r in rows} == set(split.lessons(side))
+    verify_certificate(manifest.certificate, list_manifest_members(manifest))
+    assert manifest.certificate["split"] == split.id
+    for side in ("train", "test"):
+        sequences = read_sequences(tmp_path / "out" / f"{side}.npz")
+        assert sequences.id.tolist() == [r.tubelet_id for r in manifest.splits[side]]
+        assert sequences.label.tolist() == [r.label for r in manifest.splits[side]]
+        assert sequences.group.tolist() == [r.group for r in manifest.splits[side]]
+    assert manifest.provenance.config_hash == school.workspace.config_hash
+    (record,) = school.catalogue.list_records("exports")
+    assert (record["name"], record["balance"]) == ("first", "none")
+    assert record["counts"]["train"] == dict(sorted(Counter(r.label for r in manifest.splits["train"]).items()))
+
+
+def test_only_the_train_side_is_balanced(make_school, tmp_path):
+    school = make_school(6)
+    rare = [t for lesson in school.pairs.values() for t, v in lesson if v == "sleep"]
+    for tubelet in rare[::2]:
+        add_verdict(school, tubelet, "drop")
+    raw = export_set(*school.all, tmp_path / "raw", balance="none")
+    even = export_set(*school.all, tmp_path / "even", balance="undersample")
+    more = export_set(*school.all, tmp_path / "more", balance="oversample")
+    assert even.splits["test"] == raw.splits["test"] == more.splits["test"]
+    counts = {m.balance: Counter(r.label for r in m.splits["train"]) for m in (raw, even, more)}
+    assert set(counts["undersample"].values()) == {min(counts["none"].values())}
+    assert set(counts["oversample"].values()) == {max(counts["none"].values())}
+    assert len(read_sequences(tmp_path / "more" / "train.npz")) == len(more.splits["train"])
+    assert read_export(tmp_path / "more") == more
+
+
+def test_predictions_are_never_exported(make_school, tmp_path):
+    school = make_school(4, labelled=False)
+    tubelets = [t for lesson in school.pairs.values() for t, _ in lesson]
+    spans = [
+        PredictedSpan(tubelet_id=t.id, axis="behaviour", value="write", model="m", version="1", scores={"write": 1.0})
+        for t in tubelets
+    ]
+    school.catalogue.add_predictions(spans)
+    with pytest.raises(NotEnoughData):
+        export_set(*school.all, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_again_changes_nothing_and_gives_the_same_bytes_elsewhere(make_school, tmp_path):
+    school = make_school(4)
+    export_set(*school.all, tmp_path / "a", formats=("coco", "sequences"), name="x")
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()}
+    digest = school.catalogue.digest()
+    export_set(*school.all, tmp_path / "a", formats=("coco", "sequences"), name="x")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "a").iterdir()} == stamps
+    assert school.catalogue.digest() == digest
+    export_set(*school.all, tmp_path / "b", formats=("coco", "sequences"), name="x")
+    assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "b")
+    other = make_school(4, folder="again")
+    export_set(*other.all, tmp_path / "c", formats=("coco", "sequences"), name="x")
+    assert hash_tree(tmp_path / "a") == hash_tree(tmp_path / "c")
+
+
+def test_nothing_that_is_there_is_overwritten(make_school, tmp_path):
+    school = make_school(4)
+    export_set(*school.all, tmp_path / "a", balance="none")
+    before = hash_tree(tmp_path / "a")
+    with pytest.raises(
+        StorageError, match="holds something else; choose another folder, or move that one away; nothing was changed"
+    ):
+        export_set(*school.all, tmp_path / "a", balance="undersample")
+    assert hash_tree(tmp_path / "a") == before
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(StorageError, match="is there already and is no export"):
+        export_set(*school.all, tmp_path / "notes")
+    with pytest.raises(StorageError, match="is there already and is no export"):
+        export_set(*school.all, tmp_path / "notes" / "mine.txt")
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
+    assert len(school.catalogue.list_records("exports")) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "notes", "school"]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"formats": ("sequences", "yolo")}, "unknown export format 'yolo'; known: coco, sequences"),
+        ({"balance": "smote"}, "unknown balance method 'smote'"),
+        ({"axis": "mood"}, "unknown axis 'mood'"),
+    ],
+)
+def test_unknown_names_change_nothing(make_school, tmp_path, options, match):
+    school = make_school(4)
+    digest = school.catalogue.digest()
+    with pytest.raises(UnknownName, match=match):
+        export_set(*school.all, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    assert school.catalogue.digest() == digest
+
+
+def test_a_changed_file_and_a_forged_certificate_are_noticed(make_school, tmp_path):
+    school = make_school(4)
+    export_set(*school.all, tmp_path / "a", balance="none")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    with (tmp_path / "b" / "train.npz").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(FormatError, match=r"train\.npz: SHA-256: expected .* \(manifest\), got another"):
+        read_export(tmp_path / "b")
+    (tmp_path / "b" / "train.npz").unlink()
+    with pytest.raises(FormatError, match="a file of the export, got no such file"):
+        read_export(tmp_path / "b")
+    manifest = read_manifest(tmp_path / "a" / "manifest.json")
+    moved = manifest.splits["test"][0]
+    splits = {**manifest.splits, "train": (*manifest.splits["train"], moved)}
+    write_manifest(tmp_path / "a" / "manifest.json", manifest.model_copy(update={"splits": splits}))
+    with pytest.raises(LeakError, match=f"lesson '{moved.lesson}' is on more than one side: test, train"):
+        read_export(tmp_path / "a")
+
+
+def test_a_killed_run_leaves_nothing_that_matters(make_school, tmp_path):
+    """Kill -9 while the folder is being built: the next run cleans up and gives the bytes of an uninterrupted one."""
+    school = make_school(4)
+    export_set(*school.all, tmp_path / "whole", name="x")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom curation.building import build_folder\n"
+        "with build_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'train.npz').write_bytes(b'half')\n    print('ready', flush=True)\n    time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    (living,) = tmp_path.glob(".out.*")
+    export_set(*school.all, tmp_path / "out", name="x")
+    assert living.exists(), "a run that is still alive keeps its folder"
+    shutil.rmtree(tmp_path / "out")
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert (living / "train.npz").read_bytes() == b"half"
+    assert not (tmp_path / "out").exists()
+    export_set(*school.all, tmp_path / "out", name="x")
+    assert not list(tmp_path.glob(".out.*"))
+    assert hash_tree(tmp_path / "out") == hash_tree(tmp_path / "whole")
+
+
+def test_an_error_in_the_middle_leaves_nothing(tmp_path):
+    def fail():
+        with build_folder(tmp_path / "out") as folder:
+            (folder / "a").write_text("a")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match="out: No space left on device; nothing was changed"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_manifest_is_plain_sorted_json(make_school, tmp_path):
+    school = make_school(4)
+    export_set(*school.all, tmp_path / "a")
+    raw = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert list(raw) == sorted(raw)
+    assert raw["schema_version"] == 1
+    assert raw["certificate"]["sides"]["test"]["n_unknown"] == 0
