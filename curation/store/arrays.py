@@ -94,7 +94,9 @@ class ArrayStore:
         except (OSError, ValueError) as error:
             raise WorkspaceError(path, f"cannot be read: {error}") from error
         try:
-            return _decode_tracks(path, clip_id, pq.read_table(io.BytesIO(data), use_threads=False))
+            return _decode_tracks(
+                path, clip_id, pq.read_table(io.BytesIO(data), use_threads=False, page_checksum_verification=True)
+            )
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             if isinstance(error, FormatError):
                 raise
@@ -141,7 +143,7 @@ def _encode_tracks(clip_id: str, tracks: Sequence[PoseTrack]) -> bytes:
         raise InvalidField("track.pose_px", "the same number of keypoints in every track of a clip", widths)
     table = _make_table(clip_id, sorted(tracks, key=lambda track: (track.start_frame, track.id)), widths[0] if widths else 0)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=["track_id", "student"], store_schema=True)
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=["track_id", "student"], write_page_checksum=True)
     return buffer.getvalue()
 
 
