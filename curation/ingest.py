@@ -16,7 +16,7 @@ from curation.store import Catalogue
 from schemas.errors import CurationError, FormatError, InvalidField, MediaError
 from schemas.records import CONTEXT_CATEGORIES, Clip, Seat
 
-__all__ = ["SIDECAR_SUFFIX", "AddResult", "add_media", "find_media", "parse_context", "read_sidecar"]
+__all__ = ["SIDECAR_SUFFIX", "AddResult", "add_media", "find_media", "make_clip", "parse_context", "read_sidecar"]
 
 SIDECAR_SUFFIX = ".clip.json"
 
@@ -90,7 +90,7 @@ def add_media(
             if clip_id in known:
                 result.there.append((path, clip_id))
                 continue
-            clip = _make_clip(probe_media(path, sha256=sha256), flags, context, allow_truncated=allow_truncated)
+            clip = make_clip(probe_media(path, sha256=sha256), flags, context, allow_truncated=allow_truncated)
         except CurationError as error:
             result.failed.append((path, _reason(path, error)))
             continue
@@ -158,6 +158,39 @@ def read_sidecar(media: str | Path) -> Sidecar:
         raise FormatError(path, "file", "JSON", str(error)) from error
 
 
+def make_clip(
+    info: MediaInfo,
+    flags: Mapping[str, str] | None = None,
+    context: Mapping[str, str] | None = None,
+    *,
+    allow_truncated: bool = False,
+) -> Clip:
+    """Return the clip that a probed file is: what its sidecar says and, over that, `flags` (lesson, camera, school) and `context`.
+
+    Raises:
+        MediaError: if the file is damaged and `allow_truncated` is false.
+        FormatError: if the sidecar is not as it must be.
+        InvalidField: if it names an unknown context category or a box that is none.
+    """
+    if info.problem and not allow_truncated:
+        raise MediaError(info.path, f"{info.problem}; --allow-truncated takes those")
+    sidecar = read_sidecar(info.path)
+    says = {name: value for name, value in sidecar.model_dump(include={"lesson", "camera", "school"}).items() if value}
+    return Clip(
+        id=Clip.compute_id(info.sha256),
+        uri=str(info.path.resolve()),
+        sha256=info.sha256,
+        n_frames=info.n_frames,
+        fps=info.fps,
+        width=info.width,
+        height=info.height,
+        timestamps=info.timestamps,
+        context=_check_context({**sidecar.context, **(context or {})}),
+        seats=tuple(Seat(student=seat.student, box_xyxy=seat.box_xyxy) for seat in sidecar.seats),
+        **{"lesson": info.path.stem.strip(), **says, **(flags or {})},
+    )
+
+
 def _check_context(context: Mapping[str, str]) -> dict[str, str]:
     for name in context:
         if name not in CONTEXT_CATEGORIES:
@@ -177,26 +210,6 @@ def _find_all(paths: Iterable[str | Path], result: AddResult, own: Sequence[Path
                     yield found
         except MediaError as error:
             result.failed.append((Path(path), error.reason))
-
-
-def _make_clip(info: MediaInfo, flags: Mapping[str, str], context: Mapping[str, str], *, allow_truncated: bool) -> Clip:
-    if info.problem and not allow_truncated:
-        raise MediaError(info.path, f"{info.problem}; add it with --allow-truncated to use those")
-    sidecar = read_sidecar(info.path)
-    says = {name: value for name, value in sidecar.model_dump(include={"lesson", "camera", "school"}).items() if value}
-    return Clip(
-        id=Clip.compute_id(info.sha256),
-        uri=str(info.path.resolve()),
-        sha256=info.sha256,
-        n_frames=info.n_frames,
-        fps=info.fps,
-        width=info.width,
-        height=info.height,
-        timestamps=info.timestamps,
-        context=_check_context({**sidecar.context, **context}),
-        seats=tuple(Seat(student=seat.student, box_xyxy=seat.box_xyxy) for seat in sidecar.seats),
-        **{"lesson": info.path.stem.strip(), **says, **flags},
-    )
 
 
 def _reason(path: Path, error: CurationError) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curation.config import Preannotation, Workspace
 from curation.engines import ENGINES
+from curation.engines.people import list_options
 from curation.proposals import Proposer, load_proposer
 from curation.tubelets import cut_tubelets, plan_windows, sample_frames, stack_poses
 from schemas.records import Clip, PoseTrack, PredictedSpan, Seat, Tubelet
@@ -98,8 +99,7 @@ def preannotate(
     log = workspace.folder("logs") / "workers.log"
     runner = engine_class(workers=settings.workers if workers is None else workers, log=log)
     board = _Board(todo, settings, progress)
-    options = {"detector": settings.detector, "detect_every": settings.detect_every, "window": settings.window, "fps": settings.fps}
-    with closing(runner.run(todo, STAGE, options=options, on_tick=board.tick)) as outcomes:
+    with closing(runner.run(todo, STAGE, options=list_options(settings), on_tick=board.tick)) as outcomes:
         for outcome in outcomes:
             clip = todo[outcome.index]
             board.finish(recorder.record(clip, outcome.value or [], outcome.error))

@@ -15,10 +15,16 @@ from schemas.records import Clip
 
 if TYPE_CHECKING:
     from backends.people.base import PersonTrack
+    from curation.config import Preannotation
 
-__all__ = ["open_people_stage"]
+__all__ = ["list_options", "open_people_stage"]
 
 _TICK_EVERY = 8
+
+
+def list_options(settings: Preannotation) -> dict[str, Any]:
+    """Return what `open_people_stage` takes, from a workspace's settings."""
+    return {name: getattr(settings, name) for name in ("detector", "detect_every", "window", "fps")}
 
 
 @contextmanager

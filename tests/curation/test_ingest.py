@@ -112,7 +112,7 @@ def test_a_folder_without_media_is_named(tmp_path, workspace, catalogue):
 def test_a_truncated_video_is_refused_unless_wanted(workspace, catalogue, bad_media):
     (entry,) = add_media(workspace, catalogue, [bad_media["truncated"]]).failed
     n_frames = probe_media(bad_media["truncated"]).n_frames
-    assert entry[1] == (f"is truncated: {n_frames} of about 120 frames can be decoded; add it with --allow-truncated to use those")
+    assert entry[1] == (f"is truncated: {n_frames} of about 120 frames can be decoded; --allow-truncated takes those")
     assert catalogue.list_clips() == []
     (clip,) = add_media(workspace, catalogue, [bad_media["truncated"]], allow_truncated=True).added
     assert clip.n_frames == n_frames
