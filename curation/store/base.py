@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
@@ -49,9 +50,11 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, A
     """
     if not rows:
         return 0
-    insert = _copy_rows if connection.dialect.name == "postgresql" and not replace else _execute_rows
+    is_postgresql = connection.dialect.name == "postgresql"
+    insert = _copy_rows if is_postgresql and not replace else _execute_rows
     try:
-        with connection.begin_nested():
+        # PostgreSQL answers no question after an error, SQLite undoes savepoints by itself when the disk is full
+        with connection.begin_nested() if is_postgresql else nullcontext():
             return insert(connection, table, rows, replace)
     except IntegrityError as error:
         raise _find_missing_parent(connection, table, rows) or error from error

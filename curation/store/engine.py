@@ -214,14 +214,12 @@ def translate_errors(where: str) -> Iterator[None]:
         raise
     except NoSuchModuleError as error:
         raise WorkspaceError(where, str(error)) from error
-    except DBAPIError as error:
-        raise _explain(where, error) from error
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise WorkspaceError(where, _first_line(error)) from error
+        raise _explain(where, error) from error
 
 
-def _explain(where: str, error: DBAPIError) -> CurationError:
-    reason = _first_line(error.orig or error)
+def _explain(where: str, error: SQLAlchemyError | sqlite3.Error) -> CurationError:
+    reason = _first_line(error.orig if isinstance(error, DBAPIError) else error)
     if any(phrase in reason for phrase in _UNWRITABLE):
         return StorageError(where, f"cannot be written: {reason}")
     if "locked" in reason:
