@@ -36,6 +36,7 @@ class Sidecar(BaseModel):
     school: str | None = None
     context: dict[str, str] = Field(default_factory=dict)
     seats: list[_SeatFile] = Field(default_factory=list)
+    render: dict[str, Any] | None = Field(default=None, description="settings of a rendered clip; not used here")
 
 
 @frozen(kw_only=True)

@@ -47,7 +47,7 @@ class Proposer:
             taxonomy: what proposals are worded in.
         """
         mapped = self.find_values(taxonomy)
-        seen = np.isfinite(poses[..., :2]).all(axis=-1).reshape(len(poses), -1).any(axis=1)
+        seen = np.any(np.all(np.isfinite(poses[..., :2]), axis=3), axis=(1, 2))
         chosen = np.flatnonzero(seen)
         if mapped is None or not len(chosen):
             return []

@@ -120,3 +120,31 @@ def bad_media(tmp_path_factory: pytest.TempPathFactory, numbered_video: Path) ->
         "headless": folder / "headless.mp4",
         "truncated": folder / "truncated.mp4",
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_lessons(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three rendered lessons of two seated students, 4 s each, with truth and sidecar beside them."""
+    from curation.render.classroom import render_classroom
+
+    folder = tmp_path_factory.mktemp("lessons")
+    return render_classroom(folder, seed=1, lessons=3, cameras=1, rows=1, columns=2, seconds=4, size=(640, 360), light="normal")
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real, quickly trained model of the eight behaviours (on noise: its answers mean nothing)."""
+    from backends.behaviour.logreg import LogisticModel
+    from schemas.sequences import SequenceSet
+    from schemas.vocabulary import load_taxonomy
+
+    values = load_taxonomy("learning-behaviours").primary.values
+    rng = np.random.default_rng(0)
+    pose = rng.normal(200, 60, (48, 12, 33, 4)).astype(np.float32)
+    pose[..., 3] = rng.random((48, 12, 33))
+    label = np.array([values[i % len(values)] for i in range(48)])
+    group = np.array([f"g{i % 4}" for i in range(48)])
+    model = LogisticModel().fit(SequenceSet(pose=pose, label=label, group=group), classes=values)
+    folder = tmp_path_factory.mktemp("model")
+    model.save(folder, {"taxonomy": "learning-behaviours", "axis": "behaviour"})
+    return folder

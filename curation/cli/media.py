@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,21 +58,25 @@ def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_trunc
 @click.option("--engine", default="local", show_default=True, help="Where to run.")
 @click.option("--workers", type=click.IntRange(0, 256), help="Worker processes; 0 = one per core [default: as in curate.toml].")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run ended; this happens without the option too.")
-@click.option("--repropose", is_flag=True, help="Only propose behaviours anew, with the workspace's newest model.")
+@click.option("--repropose", is_flag=True, help="Only propose behaviours anew, for the people there are.")
+@click.option("--model", type=click.Path(path_type=Path), help="Folder of the model that proposes [default: the promoted one].")
 @workspace_option
 @json_option
-def preannotate(workspace: Workspace, engine: str, workers: int | None, resume: bool, repropose: bool, as_json: bool) -> None:
+def preannotate(
+    workspace: Workspace, engine: str, workers: int | None, resume: bool, repropose: bool, model: Path | None, as_json: bool
+) -> None:
     """Find people, tracks, poses and tubelets in all clips, and propose behaviours.
 
     Clips that are done are not done again. A clip that cannot be worked on is set aside with its reason (exit 1), and tried again
     by the next run.
     """
     from curation import preannotate as work
+    from curation.proposals import load_proposer
     from curation.store import ArrayStore, Catalogue
 
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
-        proposer = _load_proposer(workspace, catalogue)
+        proposer = load_proposer(model)
         if repropose:
             new = work.repropose(workspace, catalogue, arrays, proposer=proposer)
             emit_result(f"{new} new proposals by {proposer.name} {proposer.version}", {"proposals": new}, as_json=as_json)
@@ -82,12 +87,6 @@ def preannotate(workspace: Workspace, engine: str, workers: int | None, resume: 
             )
     emit_result(_describe(result), _to_data(result), as_json=as_json)
     _exit_with(result.set_aside)
-
-
-def _load_proposer(workspace: Workspace, catalogue: Any) -> Any:
-    from curation.proposals import load_proposer
-
-    return load_proposer()
 
 
 @contextmanager
