@@ -26,12 +26,14 @@ class Detections:
     """N people in one image, best first.
 
     `boxes_xyxy` (N, 4) px of the full frame, `scores` (N,) in [0, 1] (1 = surely a person), `pose_px` (N, 33, 4) = x px, y px,
-    z (px scale, smaller is nearer), visibility in [0, 1].
+    z (px scale, smaller is nearer), visibility in [0, 1]. `regions` (N, 4), if the detector knows them, are where the landmark network
+    should look for the same people in the next frame (see `backends.people.regions`).
     """
 
     boxes_xyxy: Float32 = field(converter=_floats)
     scores: Float32 = field(converter=_floats)
     pose_px: Float32 = field(converter=_floats)
+    regions: NDArray[np.float64] | None = None
 
     def __attrs_post_init__(self) -> None:
         n = len(check_array("detections.boxes_xyxy", self.boxes_xyxy, (None, 4)))
@@ -44,7 +46,7 @@ class Detections:
     @classmethod
     def empty(cls) -> Detections:
         """Return nobody."""
-        return cls(boxes_xyxy=np.zeros((0, 4)), scores=np.zeros(0), pose_px=np.zeros((0, 33, 4)))
+        return cls(boxes_xyxy=np.zeros((0, 4)), scores=np.zeros(0), pose_px=np.zeros((0, 33, 4)), regions=np.zeros((0, 4)))
 
 
 @frozen(kw_only=True, eq=False)

@@ -59,9 +59,11 @@ class LiteNetwork:
 
 @frozen(kw_only=True, eq=False)
 class RawBodies:
-    """Bodies that the detector sees in one square: `scores` (N,) in [0, 1], `centre` (N, 2) mid hip and `edge` (N, 2) the point on the
-    circle around the whole body, `shoulders` (N, 2) their middle, `faces` (N, 4) face boxes xyxy; all in [0, 1] of the square.
-    """  # noqa: D205
+    """N bodies that the detector sees in one square.
+
+    `scores` (N,) in [0, 1]; in [0, 1] of the square: `centre` (N, 2) mid hip, `edge` (N, 2) a point on the circle around the whole
+    body, `shoulders` (N, 2) their middle, `faces` (N, 4) boxes xyxy at the face and neck.
+    """
 
     scores: NDArray[np.float32]
     centre: NDArray[np.float32]
@@ -102,7 +104,7 @@ class LandmarkNetwork:
         self.side = self._network.side
 
     def find(self, crop_rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float]:
-        """Return landmarks (39, 4) = x, y, z in px of the crop, visibility in [0, 1], and the score that a body is there, in [0, 1].
+        """Return landmarks (39, 4) = x, y, z in px of the crop, visibility; and the score that a body is there, both in [0, 1].
 
         The first 33 are the skeleton, 33 is the middle of the hips, 34 a point on the circle around the body.
         """

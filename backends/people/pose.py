@@ -10,6 +10,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from backends.people.base import check_image
+from backends.people.body import boxes_from_poses, compute_ious
 from backends.people.networks import LandmarkNetwork
 from backends.people.regions import crop_region, region_from_points, regions_from_boxes, to_frame
 from schemas.checks import check_array
@@ -24,7 +25,7 @@ _SURE = 0.5
 
 @frozen(kw_only=True, eq=False)
 class Poses:
-    """N poses: `pose_px` (N, 33, 4), `scores` (N,) in [0, 1], `regions` (N, 4) where to look for the same people in the next frame."""
+    """N poses: `pose_px` (N, 33, 4), `scores` (N,) in [0, 1], `regions` (N, 4) where to look for the same people next."""
 
     pose_px: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -42,21 +43,19 @@ class PoseEstimator:
     def __init__(self) -> None:
         self._network = LandmarkNetwork()
 
-    def estimate(
-        self, image_rgb: NDArray[np.uint8], boxes_xyxy: NDArray[Any]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def estimate(self, image_rgb: NDArray[np.uint8], boxes_xyxy: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the poses in given person boxes.
 
-        Each box is looked at twice: first as an upright square, then in the region that the first landmarks point to, which turns a
-        leaning body upright; the look with the higher score counts.
+        A box may hold the whole body or, behind a desk, its upper half: both are tried, each looked at twice, the second time in
+        the region that the first landmarks point to; the look whose own box fits the given one best counts.
 
         Args:
             image_rgb: (H, W, 3) uint8.
             boxes_xyxy: (N, 4) px of the full frame, each around one person.
 
         Returns:
-            pose_px (N, 33, 4): x px, y px, z (px scale, smaller is nearer), visibility in [0, 1]; scores (N,) in [0, 1], 1 = surely a
-            body.
+            pose_px (N, 33, 4): x px, y px, z (px scale, smaller is nearer), visibility in [0, 1]; scores (N,) in [0, 1],
+            1 = surely a body.
 
         Raises:
             InvalidField: if the image is not RGB uint8 or a box is not finite with x1 < x2 and y1 < y2.
@@ -64,11 +63,17 @@ class PoseEstimator:
         boxes = check_array("boxes_xyxy", boxes_xyxy, (None, 4)).astype(np.float64)
         if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
             raise InvalidField("boxes_xyxy", "finite boxes with x1 < x2 and y1 < y2", boxes)
-        first = self.estimate_regions(image_rgb, regions_from_boxes(boxes))
-        second = self.estimate_regions(image_rgb, first.regions)
-        better = second.scores > first.scores
-        pose = np.where(better[:, None, None], second.pose_px, first.pose_px)
-        return pose, np.where(better, second.scores, first.scores)
+        image = check_image(image_rgb)
+        height, width = image.shape[:2]
+        looks = []
+        for guess in regions_from_boxes(boxes):
+            first = self.estimate_regions(image, guess)
+            looks += [first, self.estimate_regions(image, first.regions)]
+        pose, scores = np.stack([p.pose_px for p in looks]), np.stack([p.scores for p in looks])
+        fits = np.stack([compute_ious(boxes_from_poses(p.pose_px, width, height), boxes).diagonal() for p in looks])
+        best = np.argmax(scores * fits, axis=0)
+        rows = np.arange(len(boxes))
+        return pose[best, rows], scores[best, rows]
 
     def estimate_regions(self, image_rgb: NDArray[np.uint8], regions: NDArray[Any]) -> Poses:
         """Return the poses in given regions (N, 4), one look each; `Poses.regions` follows the body into the next frame.
@@ -79,9 +84,7 @@ class PoseEstimator:
         image = check_image(image_rgb)
         looks = [self._look(image, region) for region in np.asarray(regions, np.float64).reshape(-1, 4)]
         if not looks:
-            return Poses(
-                pose_px=np.zeros((0, N_POINTS, 4), np.float32), scores=np.zeros(0, np.float32), regions=np.zeros((0, 4))
-            )
+            return Poses(pose_px=np.zeros((0, N_POINTS, 4), np.float32), scores=np.zeros(0, np.float32), regions=np.zeros((0, 4)))
         landmarks = np.stack([look[0] for look in looks])
         return Poses(
             pose_px=landmarks[:, :N_POINTS].astype(np.float32),

@@ -1,8 +1,8 @@
 """Regions: rotated squares of the full frame that a network looks at, and the way there and back.
 
-A region is (cx, cy, size, angle): centre and side in px, clockwise rotation in radians (y points down). Frame coordinates have their
-origin at the outer corner of the top left pixel, so the centre of pixel (0, 0) is (0.5, 0.5); crops follow the same convention, which
-makes the way back exact to a fraction of a pixel.
+A region is (cx, cy, size, angle): centre and side in px, clockwise rotation in radians (y points down). Frame coordinates have
+their origin at the outer corner of the top left pixel, so the centre of pixel (0, 0) is (0.5, 0.5); crops follow the same
+convention, which makes the way back exact to a fraction of a pixel.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ __all__ = ["crop_region", "region_from_points", "regions_from_boxes", "to_frame"
 _WIDER = 1.25
 """A region is this much wider than the circle around the body (BlazePose, `scale_x` of its rectangle transformation)."""
 
+_UPPER_BODY = 3.0
+"""Side of a region by the height of a box around head, trunk and arms."""
+
 
 def region_from_points(centre: NDArray[Any], edge: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the regions (N, 4) of bodies whose circle has this centre (mid hip) and this point on it (above the head), both (N, 2) px.
+    """Return the regions (N, 4) of bodies whose circle has this centre (mid hip) and this point on it, both (N, 2) px.
 
     The rotation turns the line from centre to edge upright, as MediaPipe's pose graphs do.
     """
@@ -31,10 +34,15 @@ def region_from_points(centre: NDArray[Any], edge: NDArray[Any]) -> NDArray[np.f
 
 
 def regions_from_boxes(boxes_xyxy: NDArray[Any]) -> NDArray[np.float64]:
-    """Return upright square regions (N, 4) around boxes (N, 4) px."""
+    """Return two guesses (2, N, 4) for the regions of people with boxes (N, 4) px: the box holds the whole body, or the upper half.
+
+    The region of an upper body reaches as far below the box as the hidden legs would, since the network expects a whole body.
+    """
     x1, y1, x2, y2 = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4).T
-    size = _WIDER * np.maximum(x2 - x1, y2 - y1)
-    return np.column_stack([(x1 + x2) / 2, (y1 + y2) / 2, size, np.zeros_like(size)])
+    zero, x, long = np.zeros_like(x1), (x1 + x2) / 2, np.maximum(x2 - x1, y2 - y1)
+    whole = np.column_stack([x, (y1 + y2) / 2, _WIDER * long, zero])
+    upper = np.column_stack([x, y2 + 0.1 * (y2 - y1), _UPPER_BODY * (y2 - y1), zero])
+    return np.stack([whole, upper])
 
 
 def _matrix(region: NDArray[Any], side: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from backends.people.base import Detections
-from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_heads, find_torsos, look_like_people, match_heads
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_heads, find_torsos, look_like_people, share_parts
 from backends.people.pose import PoseEstimator, Poses
 from backends.people.regions import region_from_points
 
@@ -39,10 +39,10 @@ class Place:
 
 
 def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (N, N), symmetric: whether two bodies are one: the same head, similar keypoints (OKS) or nearly the same box (IoU)."""
+    """Return (N, N): whether two bodies are one: the same head or shoulders, similar keypoints (OKS), nearly the same box (IoU)."""
     areas = np.prod(np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0), axis=1)
     oks = compute_oks(pose_px, pose_px, areas)
-    alike = (compute_ious(boxes_xyxy, boxes_xyxy) > _SAME_BOX) | (oks > _SAME_BODY) | match_heads(pose_px, pose_px)
+    alike = (compute_ious(boxes_xyxy, boxes_xyxy) > _SAME_BOX) | (oks > _SAME_BODY) | share_parts(pose_px, pose_px)
     result: NDArray[np.bool_] = alike | alike.T
     return result
 
@@ -50,8 +50,8 @@ def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.
 class Search:
     """The people found so far in one image, best place first; `try_place` looks at one more place.
 
-    A body is a fixed point of the landmark network: looked at again in the region that its own landmarks point to, it gives the same
-    landmarks. Cloth, furniture and parts of a large body do not, or lead to a body that is there already.
+    A body is a fixed point of the landmark network: looked at again in the region that its own landmarks point to, it gives the
+    same landmarks. Cloth, furniture and parts of a large body do not, or lead to a body that is there already.
     """
 
     def __init__(self, image_rgb: NDArray[np.uint8], estimator: PoseEstimator, *, least: float) -> None:
@@ -79,16 +79,16 @@ class Search:
         """Return the side of the smallest region of the people found, px (inf if nobody)."""
         return min((float(p.regions[0, 2]) for p in self._poses), default=np.inf)
 
-    def result(self) -> tuple[Detections, Poses]:
-        """Return the people and, in the same order, the regions in which to look for them next; best first."""
+    def result(self) -> Detections:
+        """Return the people, best first; a score is the geometric mean of the detector's and the landmark network's."""
         if not self._poses:
-            return Detections.empty(), self._estimator.estimate_regions(self._image, np.zeros((0, 4)))
+            return Detections.empty()
         poses = self._stack()
         scores = np.sqrt(poses.scores * np.array(self._places, np.float32))
         order = np.argsort(-scores, kind="stable")
-        poses = Poses(pose_px=poses.pose_px[order], scores=poses.scores[order], regions=poses.regions[order])
-        boxes = boxes_from_poses(poses.pose_px, self._width, self._height)
-        return Detections(boxes_xyxy=boxes, scores=scores[order], pose_px=poses.pose_px), poses
+        pose_px = poses.pose_px[order]
+        boxes = boxes_from_poses(pose_px, self._width, self._height)
+        return Detections(boxes_xyxy=boxes, scores=scores[order], pose_px=pose_px, regions=poses.regions[order])
 
     def _stack(self) -> Poses:
         return Poses(

@@ -1,7 +1,7 @@
 """Edits of TFLite files: metadata that MediaPipe Tasks wants to see, and outputs that nobody here uses.
 
-The networks in MediaPipe's older wheels carry no metadata; the legacy graphs held the input normalisation instead. The flatbuffer is
-written with the schema classes that MediaPipe ships; its own `MetadataWriter` needs native modules that the 1.x wheels lack.
+The networks in MediaPipe's older wheels carry no metadata; the legacy graphs held the input normalisation instead. The flatbuffer
+is written with the schema classes that MediaPipe ships; its own `MetadataWriter` needs native modules that the 1.x wheels lack.
 """
 
 from __future__ import annotations

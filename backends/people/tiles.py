@@ -1,7 +1,7 @@
 """Detector ``tiles``: many people in one frame through a detector that was made for one.
 
-BlazePose's detector sees 224x224 px and finds the dominant body. Overlapping square tiles at several scales let it see every body large
-enough, and a second look (landmarks on each place found) throws out what is none and what was found twice.
+BlazePose's detector sees 224x224 px and finds the dominant body. Overlapping square tiles at several scales let it see every body
+large enough, and a second look (landmarks on each place found) throws out what is none and what was found twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backends.people.base import Detections, check_image
 from backends.people.body import compute_ious
 from backends.people.networks import BodyNetwork, RawBodies
-from backends.people.pose import PoseEstimator, Poses
+from backends.people.pose import PoseEstimator
 from backends.people.regions import crop_region
 from backends.people.search import Place, Search
 
@@ -29,9 +29,9 @@ _SAME_FACE = 0.3
 class TileSettings:
     """How hard to look.
 
-    A place is looked at twice from `least_place` on, a body counts from `least_body` on, both in [0, 1]. `scales` are sides of tiles by
-    the short side of the frame, coarse to fine; a finer scale is used only if the tiles stay at least `smallest_tile` px wide and so far
-    nobody, or somebody smaller than `descend` times the last tile, was found.
+    A place is looked at twice from `least_place` on, a body counts from `least_body` on, both in [0, 1]. `scales` are sides of tiles
+    by the short side of the frame, coarse to fine; a finer scale is used only if its tiles are at least `smallest_tile` px wide and
+    so far nobody, or somebody whose region is smaller than `descend` times the last tile, was found.
     """
 
     least_place: float = 0.4
@@ -78,14 +78,6 @@ class TileDetector:
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> Detections:
         """Return the people in an RGB image (H, W, 3) uint8, best first.
-
-        Raises:
-            InvalidField: if the image is not RGB uint8.
-        """
-        return self.detect_poses(image_rgb)[0]
-
-    def detect_poses(self, image_rgb: NDArray[np.uint8]) -> tuple[Detections, Poses]:
-        """Return the people and, in the same order, their poses with the regions in which to look for them in the next frame.
 
         Raises:
             InvalidField: if the image is not RGB uint8.

@@ -1,0 +1,93 @@
+"""Measuring people against a truth: recall, precision, and how close the keypoints are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from backends.people.body import compute_ious
+
+__all__ = ["PCK_POINTS", "PeopleScore", "measure_people", "pool_scores"]
+
+PCK_POINTS = (0, 11, 12, 13, 14, 15, 16)
+"""Nose, shoulders, elbows, wrists."""
+
+
+@frozen(kw_only=True)
+class PeopleScore:
+    """Counts over frames: people there, found, matched; keypoints there (seen, of matched people) and close, each (7,)."""
+
+    n_there: int
+    n_found: int
+    n_matched: int
+    points_there: tuple[int, ...]
+    points_close: tuple[int, ...]
+
+    @property
+    def recall(self) -> float:
+        """Matched people by people there, in [0, 1]."""
+        return self.n_matched / max(self.n_there, 1)
+
+    @property
+    def precision(self) -> float:
+        """Matched people by people found, in [0, 1]."""
+        return self.n_matched / max(self.n_found, 1)
+
+    @property
+    def pck(self) -> float:
+        """Share of `PCK_POINTS` of matched people that are close, in [0, 1]."""
+        return sum(self.points_close) / max(sum(self.points_there), 1)
+
+
+def measure_people(
+    boxes_xyxy: NDArray[Any],
+    pose_px: NDArray[Any],
+    true_boxes_xyxy: NDArray[Any],
+    true_pose_px: NDArray[Any],
+    *,
+    least_iou: float = 0.5,
+    close: float = 0.2,
+) -> PeopleScore:
+    """Compare N people found in one frame with the M people there, paired so that the sum of their IoU is largest.
+
+    Args:
+        boxes_xyxy: (N, 4) px.
+        pose_px: (N, 33, 4) px.
+        true_boxes_xyxy: (M, 4) px; a box with NaN is nobody.
+        true_pose_px: (M, 33, 4) px; only points with visibility >= 0.5 count.
+        least_iou: pairs below do not match.
+        close: a point is close within this times the torso size, the distance of the middles of shoulders and hips in the truth.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    there = np.isfinite(true_boxes_xyxy).all(axis=1)
+    truth_boxes, truth = np.asarray(true_boxes_xyxy)[there], np.asarray(true_pose_px, np.float64)[there]
+    ious = compute_ious(boxes_xyxy, truth_boxes)
+    rows, columns = linear_sum_assignment(-ious)
+    good = ious[rows, columns] >= least_iou
+    found, truth = np.asarray(pose_px, np.float64)[rows[good]][:, PCK_POINTS], truth[columns[good]]
+    torso = np.linalg.norm(truth[:, [11, 12], :2].mean(axis=1) - truth[:, [23, 24], :2].mean(axis=1), axis=1)
+    truth = truth[:, PCK_POINTS]
+    seen = truth[..., 3] >= 0.5
+    near = np.linalg.norm(found[..., :2] - truth[..., :2], axis=-1) <= close * torso[:, None]
+    return PeopleScore(
+        n_there=int(there.sum()),
+        n_found=len(boxes_xyxy),
+        n_matched=int(good.sum()),
+        points_there=tuple(int(n) for n in seen.sum(axis=0)),
+        points_close=tuple(int(n) for n in (seen & near).sum(axis=0)),
+    )
+
+
+def pool_scores(scores: list[PeopleScore]) -> PeopleScore:
+    """Return the sum over frames."""
+    return PeopleScore(
+        n_there=sum(s.n_there for s in scores),
+        n_found=sum(s.n_found for s in scores),
+        n_matched=sum(s.n_matched for s in scores),
+        points_there=tuple(int(n) for n in np.sum([s.points_there for s in scores], axis=0)),
+        points_close=tuple(int(n) for n in np.sum([s.points_close for s in scores], axis=0)),
+    )
