@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -59,7 +60,7 @@ class PostgresServer:
         return f"postgresql+psycopg://curate:{PASSWORD}@127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.send_signal(signal.SIGINT)  # PostgreSQL's "fast": it does not wait for clients
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from curation.store.tables import HEAD, VERSION_TABLE
 from schemas.errors import CurationError, StorageError, WorkspaceError
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "connect_database", "open_database", "read_revision"]
 
 BUSY_SECONDS = 30
 _LOCK_KEY = 0x63757261  # "cura": the advisory lock that PostgreSQL's writers share
@@ -61,16 +61,33 @@ def open_database(address: str, *, create: bool = True) -> Database:
         StorageError: if it cannot be made or migrated for want of space or permission.
     """
     url = _parse_address(address)
-    if url.get_backend_name() == "sqlite":
-        return _open_sqlite(url, create=create)
-    where = url.render_as_string(hide_password=True)
-    database = Database(_make_engine(url), where)
+    is_file = url.get_backend_name() == "sqlite"
+    path = Path(str(url.database))
+    if is_file and create and not path.exists():
+        _create_sqlite(url, path)
+    database = connect_database(address)
     try:
-        _bring_to_head(database, may_create=create)
+        _bring_to_head(database, may_create=create and not is_file)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def connect_database(address: str) -> Database:
+    """Return the database at `address` as it is, without a look at its schema.
+
+    Raises:
+        WorkspaceError: if the address is not supported, or its file is missing or no SQLite file.
+    """
+    url = _parse_address(address)
+    if url.get_backend_name() != "sqlite":
+        return Database(_make_engine(url), url.render_as_string(hide_password=True))
+    path = Path(str(url.database))
+    if not path.exists():
+        raise WorkspaceError(path, "there is no catalogue")
+    _check_header(path)
+    return Database(_make_engine(url), str(path))
 
 
 def _parse_address(address: str) -> URL:
@@ -84,22 +101,6 @@ def _parse_address(address: str) -> URL:
         return url
     shown = url.render_as_string(hide_password=True)
     raise WorkspaceError(shown, "is not supported; a catalogue is sqlite:///FILE or postgresql+psycopg://…")
-
-
-def _open_sqlite(url: URL, *, create: bool) -> Database:
-    path = Path(str(url.database))
-    if not path.exists():
-        if not create:
-            raise WorkspaceError(path, "there is no catalogue")
-        _create_sqlite(url, path)
-    _check_header(path)
-    database = Database(_make_engine(url), str(path))
-    try:
-        _bring_to_head(database, may_create=False)
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _check_header(path: Path) -> None:
@@ -179,7 +180,7 @@ def _lock_postgresql(connection: Connection) -> None:
 def _bring_to_head(database: Database, *, may_create: bool) -> None:
     """Do nothing at the newest schema (the usual case, without importing Alembic); migrate an older one; refuse a newer one."""
     with database.read() as connection:
-        revision = _read_revision(connection)
+        revision = read_revision(connection)
     if revision == HEAD:
         return
     if revision is None and not may_create:
@@ -194,7 +195,8 @@ def _bring_to_head(database: Database, *, may_create: bool) -> None:
         migrate(connection)
 
 
-def _read_revision(connection: Connection) -> str | None:
+def read_revision(connection: Connection) -> str | None:
+    """Return the schema revision of a database, None if it holds no catalogue."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
