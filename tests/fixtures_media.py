@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -148,3 +152,40 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     model.save(folder, {"taxonomy": "learning-behaviours", "axis": "behaviour"})
     return folder
+
+
+CURATE = Path(sys.executable).with_name("curate")
+
+
+def run_curate(
+    *words: object, cwd: Path | None = None, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the real command line in a process of its own."""
+    known = {name: value for name, value in os.environ.items() if name != "CURATE_WORKSPACE"}
+    return subprocess.run(
+        [str(CURATE), *map(str, words)],
+        cwd=cwd,
+        env={**known, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def hash_tree(folder: Path, *, without: Sequence[str] = ("logs",)) -> dict[str, str]:
+    """Return file → SHA-256 for everything below `folder` except the database's own files and the folders in `without`."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("catalogue.db"))
+    kept = [path for path in files if path.relative_to(folder).parts[0] not in without]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+
+
+def digest_workspace(root: Path) -> dict[str, str]:
+    """Return all that a workspace holds, by hash: the catalogue's rows, the arrays, and every other file."""
+    from curation.config import open_workspace
+    from curation.store import ArrayStore, Catalogue
+
+    workspace = open_workspace(root)
+    with Catalogue.open(workspace.catalogue_url) as catalogue:
+        rows = catalogue.digest()
+    return {**hash_tree(root), "catalogue": rows, "arrays": ArrayStore(workspace.folder("arrays")).digest()}

@@ -71,9 +71,13 @@ def preannotate(
     by the next run.
     """
     from curation import preannotate as work
+    from curation.engines import ENGINES
     from curation.proposals import load_proposer
     from curation.store import ArrayStore, Catalogue
+    from schemas.vocabulary import load_taxonomy
 
+    ENGINES.load(engine)
+    load_taxonomy(workspace.config.taxonomy)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
         proposer = load_proposer(model)
