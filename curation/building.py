@@ -12,7 +12,7 @@ from pathlib import Path
 
 from schemas.errors import StorageError
 
-__all__ = ["build_folder", "hash_file", "hash_tree"]
+__all__ = ["build_folder", "hash_file", "hash_tree", "hidden_folder", "place_folder"]
 
 _SUFFIX = ".building"
 
@@ -26,6 +26,18 @@ def build_folder(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: if `target` holds something else, the disk is full, or the place cannot be written to.
     """
+    with hidden_folder(target) as folder:
+        yield folder
+        place_folder(folder, target)
+
+
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside `target`, and remove it, unless it was placed, when the block ends.
+
+    Raises:
+        StorageError: for any write in the block that fails.
+    """
     folder = target.parent / f".{target.name}.{os.getpid()}{_SUFFIX}"
     handle = -1
     try:
@@ -35,7 +47,6 @@ def build_folder(target: Path) -> Iterator[Path]:
         handle = os.open(folder, os.O_RDONLY)
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield folder
-        _put_in_place(folder, target)
     except OSError as error:
         raise StorageError(target, error.strerror or str(error)) from error
     except StorageError as error:
@@ -44,6 +55,26 @@ def build_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if handle >= 0:
             os.close(handle)
+
+
+def place_folder(folder: Path, target: Path) -> None:
+    """Rename `folder` to `target`; a target that holds exactly the same files already is left as it is.
+
+    Raises:
+        StorageError: if `target` holds something else.
+        OSError: if the rename fails.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if target.is_dir() and hash_tree(folder) == hash_tree(target):
+            return
+        raise StorageError(target, "is there already and holds something else; choose another folder, or move that one away")
+    folder.chmod(0o755)
+    os.rename(folder, target)
+    parent = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
 
 
 def hash_file(path: Path) -> str:
@@ -70,17 +101,3 @@ def _remove_leftovers(target: Path) -> None:
             continue
         finally:
             os.close(handle)
-
-
-def _put_in_place(folder: Path, target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        if target.is_dir() and hash_tree(folder) == hash_tree(target):
-            return
-        raise StorageError(target, "is there already and holds something else; choose another folder, or move that one away")
-    folder.chmod(0o755)
-    os.rename(folder, target)
-    parent = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)

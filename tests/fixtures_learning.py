@@ -14,7 +14,7 @@ from curation.tubelets import cut_tubelets
 from schemas.records import Clip, HumanSpan, PoseTrack, Seat
 
 VALUES = ("attend", "write", "raise-hand", "sleep")
-_SHIFT = {"attend": (0, 0), "write": (0, 25), "raise-hand": (0, -70), "sleep": (-40, 45)}
+_SHIFT = {"attend": (0, 0), "write": (0, 60), "raise-hand": (0, -90), "sleep": (-80, 45)}
 
 
 def pose_of(value, rng, centre):
@@ -22,7 +22,7 @@ def pose_of(value, rng, centre):
     base = np.random.default_rng(7).uniform(-40, 40, size=(33, 2))
     base[11], base[12], base[23], base[24] = (-20, -20), (20, -20), (-15, 40), (15, 40)
     pose = base + rng.normal(0, 2.0, (33, 2)) + centre
-    pose[[13, 15, 17, 19, 21]] += _SHIFT[value]
+    pose[13:23] += _SHIFT[value]
     if value == "sleep":
         pose[:11] += (0, 35)
     return np.column_stack([pose, np.zeros(33), np.ones(33)]).astype(np.float32)
