@@ -159,7 +159,8 @@ def _run_epoch(
     network.train()
     inputs, targets = train
     total = 0.0
-    for rows in torch.randperm(len(targets), generator=generator).split(plan.batch_size):
+    batches = torch.randperm(len(targets), generator=generator).split(plan.batch_size)
+    for rows in batches if len(batches) == 1 else [rows for rows in batches if len(rows) > 1]:
         batch = inputs[rows] if augment is None else augment(inputs[rows], generator)
         loss = nn.functional.cross_entropy(network(batch), targets[rows])
         total += float(loss.detach()) * len(rows)

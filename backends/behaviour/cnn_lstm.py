@@ -2,7 +2,8 @@
 
 Per frame, convolutions with max pooling run along the keypoints; an LSTM(128) reads the frames; a dense layer with L2 and dropout 0.6
 leads to softmax. Departures: the input also holds z where there is one, a mark for unseen points and velocities; poses are normalised
-to the body inside the model; batches are lightly augmented; the LSTM's states are pooled over time (mean and last).
+to the body inside the model; batch norm follows each convolution; batches are lightly augmented; the LSTM's states are pooled over
+time (mean and last).
 """
 
 from __future__ import annotations
@@ -30,16 +31,18 @@ _CHUNK = 512
 
 
 class KeypointConv(nn.Module):
-    """Conv1D(3, same) along the keypoints, ReLU, MaxPool1D(2), on (B, V, F); as one matrix product, which is 4 times faster here."""
+    """Conv1D(3, same) along the keypoints, batch norm, ReLU, MaxPool1D(2), on (B, V, F); one matrix product, 3 times faster here."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(3 * n_in, n_out)
+        self.linear = nn.Linear(3 * n_in, n_out, bias=False)
+        self.norm = nn.BatchNorm1d(n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, ceil(V / 2), n_out)."""
         padded = nn.functional.pad(x, (0, 0, 1, 1))
         y = self.linear(torch.cat([padded[:, :-2], x, padded[:, 2:]], dim=2))
+        y = self.norm(y.flatten(0, 1)).view(y.shape)
         if y.shape[1] % 2:
             y = nn.functional.pad(y, (0, 0, 0, 1))
         even, odd = y[:, 0::2], y[:, 1::2]

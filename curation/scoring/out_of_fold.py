@@ -1,0 +1,102 @@
+"""Grouped out-of-fold scores of labels: train without a group, ask about the group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from curation.crossval import Predictions, cross_validate
+from curation.scoring.rank import Ranking, rank_labels
+from schemas.sequences import SequenceSet
+
+__all__ = ["DEFAULT_MODELS", "ScoredLabels", "score_sequences"]
+
+DEFAULT_MODELS = ("cnn-lstm", "extra-trees")
+"""Judges whose out-of-fold probabilities are averaged: a network and trees err on different samples."""
+
+
+@frozen(kw_only=True, eq=False)
+class ScoredLabels:
+    """A ranking of N labels: `labels` (N,) and `ranking` count columns of `classes`; `probs` (N, K) are what it rests on."""
+
+    ranking: Ranking
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    probs: NDArray[np.float64]
+    fold: NDArray[np.int64]
+
+
+def score_sequences(
+    sequences: SequenceSet,
+    *,
+    models: Sequence[str] = DEFAULT_MODELS,
+    method: str = "default",
+    n_folds: int | None = 5,
+    seed: int = 0,
+    n_seeds: int = 1,
+    advance: Callable[[int, int], None] | None = None,
+) -> ScoredLabels:
+    """Score every label by models that had not seen its group.
+
+    Probabilities are averaged over models and seeds, and so are early-epoch margins over the models that train in epochs. A class that a fold's
+    training part lacks cannot be judged there: it gets 1 / K, so that its samples are neither cleared nor accused.
+
+    Args:
+        sequences: labelled sequences.
+        models: names in `backends.behaviour.MODELS`.
+        method: a name in `curation.scoring.SCORERS`.
+        n_folds: see `curation.crossval.assign_folds`.
+        seed: decides folds and training.
+        n_seeds: trainings a fold and model.
+        advance: is called with (trainings done, trainings).
+
+    Raises:
+        UnknownName: if a model or the method is unknown.
+        NotEnoughData: if there are fewer than two groups or classes.
+    """
+    from curation.scoring import SCORERS
+
+    SCORERS.load(method)
+    jobs = [(model, seed + 1000 * k) for k in range(n_seeds) for model in models]
+    runs: list[Predictions] = []
+    for number, (model, job_seed) in enumerate(jobs):
+        runs.append(
+            cross_validate(
+                sequences,
+                model=model,
+                n_folds=n_folds,
+                seed=job_seed,
+                advance=None if advance is None else _shift(advance, number, len(jobs)),
+            )
+        )
+    labels = np.searchsorted(np.array(runs[0].classes), sequences.label).astype(np.int64)
+    probs = np.mean([_neutralise(run) for run in runs], axis=0)
+    probs /= probs.sum(axis=1, keepdims=True)
+    margins = np.mean([run.margins for run in runs], axis=0)
+    ranking = rank_labels(labels, probs, method=method, groups=sequences.group, margins=margins, features=_describe(sequences, method))
+    return ScoredLabels(ranking=ranking, labels=labels, classes=runs[0].classes, probs=probs, fold=runs[0].fold)
+
+
+def _neutralise(run: Predictions) -> NDArray[np.float64]:
+    """Return probabilities with 1 / K for classes the row's model was never taught, the rest sharing what is left."""
+    n_classes = run.probs.shape[1]
+    known = np.where(run.taught, run.probs, 0)
+    left = run.taught.sum(axis=1, keepdims=True) / n_classes
+    shared = known / np.maximum(known.sum(axis=1, keepdims=True), 1e-12) * left
+    return np.asarray(np.where(run.taught, shared, 1 / n_classes))
+
+
+def _describe(sequences: SequenceSet, method: str) -> NDArray[np.float32] | None:
+    """Return flat normalised poses for methods that compare samples."""
+    if method != "knn":
+        return None
+    from backends.behaviour.flat import MAX_FRAMES, flatten_poses
+
+    return flatten_poses(sequences.pose, min(MAX_FRAMES, sequences.pose.shape[1]))
+
+
+def _shift(advance: Callable[[int, int], None], number: int, total: int) -> Callable[[int, int], None]:
+    return lambda done, each: advance(number * each + done, total * each)
