@@ -73,8 +73,11 @@ def check_taxonomy(workspace: Workspace) -> list[Finding]:
 def check_files(workspace: Workspace) -> list[Finding]:
     """The arrays and the media that the catalogue speaks of."""
     from curation.store import ArrayStore, Catalogue
+    from curation.store.health import is_current
 
     try:
+        if not is_current(workspace.catalogue_url):
+            return []  # opening would migrate it
         with Catalogue.open(workspace.catalogue_url, create=False) as catalogue:
             clips = catalogue.list_clips()
             wanted = {track.clip_id for track in catalogue.list_tracks()}

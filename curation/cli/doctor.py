@@ -80,7 +80,7 @@ def _finish(workspace: Workspace | None, findings: list[Finding], *, as_json: bo
     counts = count_findings(findings)
     described = [finding.describe() for finding in findings]
     data: dict[str, Any] = {"workspace": str(workspace.root) if workspace else None, "findings": described}
-    data.update(counts)
+    data |= {str(status): count for status, count in counts.items()}
     fixable = sum(finding.repair is not None for finding in findings)
     hint = f"; `curate doctor --fix` repairs {fixable}" if fixable and not fix else ""
     line = (

@@ -9,7 +9,7 @@ from curation.store import tables
 from curation.store.engine import connect_database, read_revision
 from schemas.errors import CurationError
 
-__all__ = ["Health", "inspect_catalogue"]
+__all__ = ["Health", "inspect_catalogue", "is_current"]
 
 
 @frozen(kw_only=True)
@@ -46,6 +46,20 @@ def inspect_catalogue(address: str) -> Health:
         except CurationError as error:
             return Health(where=database.where, revision=revision, problems=(str(error),), rows={})
         return Health(where=database.where, revision=revision, problems=tuple(problems), rows=rows)
+    finally:
+        database.close()
+
+
+def is_current(address: str) -> bool:
+    """Say whether a catalogue is there and has the newest schema, without migrating it.
+
+    Raises:
+        WorkspaceError: if it is missing, no database, or cannot be reached.
+    """
+    database = connect_database(address)
+    try:
+        with database.read() as connection:
+            return read_revision(connection) == tables.HEAD
     finally:
         database.close()
 
