@@ -1,0 +1,1 @@
+"""Label Studio: the server, tasks out to annotators, their work back."""
