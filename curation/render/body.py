@@ -90,7 +90,8 @@ def _place_arm(controls: Array, shoulder: Array, side: int, hand: int, size: flo
     out, lift = controls[:, column(f"{name}_out")], controls[:, column(f"{name}_up")]
     high = np.clip((target[:, 1] - shoulder[:, 1]) / 0.3, 0, 1)
     shoulder = shoulder + np.stack([0 * high, 0.035 * high, 0 * high], axis=-1)
-    pole = np.stack([side * out, -1 + 0.9 * high, 0.25 - 0.5 * high], axis=-1)
+    lying = np.clip((controls[:, column("lean")] - 0.4) / 0.35, 0, 1)
+    pole = np.stack([side * out, -1 + 0.9 * high + 1.15 * lying, 0.25 - 0.5 * high + 0.25 * lying], axis=-1)
     elbow, wrist = solve_elbow(shoulder, target, pole, UPPER * size, FORE * size)
     fore = unit(wrist - elbow)
     flat = np.stack([0.5 * fore[:, 0] - 0.2 * side, -0.12 + 0 * fore[:, 1], -0.8 + 0 * fore[:, 2]], axis=-1)

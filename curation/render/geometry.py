@@ -7,7 +7,7 @@ student's own left is +x. A student's local frame has its origin on the floor un
 from __future__ import annotations
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 __all__ = ["Camera", "Desk", "find_hidden", "rotate", "solve_elbow", "unit"]
@@ -63,17 +63,20 @@ class Camera:
     focal: float
     size: tuple[int, int]
 
+    axes: Array = field(init=False, eq=False, repr=False)
+
+    @axes.default
+    def _find_axes(self) -> Array:
+        ahead = unit(np.asarray(self.target) - np.asarray(self.position))
+        right = unit(np.cross(np.array([0.0, 1.0, 0.0]), ahead))
+        return np.stack([right, -np.cross(ahead, right), ahead], axis=1)
+
     def project(self, points: Array) -> tuple[Array, Array]:
         """Return px (..., 2) and depth (...) in metres of world points (..., 3)."""
-        origin = np.asarray(self.position)
-        ahead = unit(np.asarray(self.target) - origin)
-        right = unit(np.cross(np.array([0.0, 1.0, 0.0]), ahead))
-        up = np.cross(ahead, right)
-        relative = np.asarray(points, np.float64) - origin
-        depth: Array = np.maximum(relative @ ahead, 0.05)
-        x = self.size[0] / 2 + self.focal * (relative @ right) / depth
-        y = self.size[1] / 2 - self.focal * (relative @ up) / depth
-        return np.stack([x, y], axis=-1), depth
+        seen = (points - np.asarray(self.position)) @ self.axes
+        depth: Array = np.maximum(seen[..., 2], 0.05)
+        middle = np.array([self.size[0] / 2, self.size[1] / 2])
+        return middle + self.focal * seen[..., :2] / depth[..., None], depth
 
 
 @frozen(kw_only=True)

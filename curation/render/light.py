@@ -9,7 +9,7 @@ __all__ = ["LIGHTS", "Sensor"]
 
 Image = NDArray[np.uint8]
 
-LIGHTS = {"bright": (1.12, 0.10, 2.0), "normal": (0.95, 0.08, 3.0), "dim": (0.48, 0.12, 6.0), "uneven": (0.86, 0.45, 4.0)}
+LIGHTS = {"bright": (1.1, 0.10, 1.6), "normal": (0.95, 0.08, 2.2), "dim": (0.5, 0.12, 4.0), "uneven": (0.86, 0.45, 2.8)}
 """Light level → gain, unevenness (share lost at the dark side), noise (standard deviation in grey levels)."""
 
 _FIELDS = 5

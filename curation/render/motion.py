@@ -80,32 +80,28 @@ def perform(seconds: float, style: Style, rng: np.random.Generator, weights: Seq
 
 def _smooth(targets: NDArray[np.float64], speed: float) -> NDArray[np.float64]:
     """Follow the targets as a critically damped spring does; standing up takes longer, fast strokes are left alone."""
-    from scipy.signal import lfilter
-
-    smooth = targets.copy()
     slow = np.ones(len(CONTROLS))
-    slow[[column("stand")]] = 1.5
-    slow[[column("lean")]] = 1.3
-    slow[[column(name) for name in ("fast_x", "fast_y", "fast_z")]] = 0.2
-    slow[[column("page")]] = 0.5
-    for index, factor in enumerate(slow):
-        keep = np.exp(-1 / (RATE * SETTLE / speed * factor))
-        curve = targets[:, index]
-        for _ in range(2):
-            curve = lfilter([1 - keep], [1, -keep], curve, zi=[keep * curve[0]])[0]
-        smooth[:, index] = curve
+    for name, factor in {"stand": 1.5, "lean": 1.3, "fast_x": 0.2, "fast_y": 0.2, "fast_z": 0.2, "page": 0.5}.items():
+        slow[column(name)] = factor
+    return follow(targets, np.exp(-1 / (RATE * SETTLE / speed * slow)), targets[0])
+
+
+def follow(targets: NDArray[np.float64], keep: NDArray[np.float64] | float, start: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (T, C) curves that run after `targets` (T, C) through two first-order lags; `keep` is the share kept per step."""
+    smooth = np.empty_like(targets)
+    first, second = start.copy(), start.copy()
+    for step, target in enumerate(targets):
+        first += (1 - keep) * (target - first)
+        second += (1 - keep) * (first - second)
+        smooth[step] = second
     return smooth
 
 
 def _add_idle(controls: NDArray[np.float64], style: Style, rng: np.random.Generator) -> None:
     """Nobody sits still: small slow noise on torso, head and hands."""
-    from scipy.signal import lfilter
-
     parts = {"lean": 0.02, "turn": 0.03, "tilt": 0.015, "head_pitch": 0.035, "head_yaw": 0.05, "head_roll": 0.03}
     parts |= {f"{side}{axis}": 0.007 for side in "lr" for axis in "xyz"}
-    keep = np.exp(-1 / (RATE * 0.5))
-    for name, scale in parts.items():
-        noise = rng.normal(0, scale * style.fidget * np.sqrt((1 + keep) / (1 - keep)), len(controls))
-        for _ in range(2):
-            noise = lfilter([1 - keep], [1, -keep], noise)
-        controls[:, column(name)] += noise
+    keep = float(np.exp(-1 / (RATE * 0.5)))
+    scale = np.array(list(parts.values())) * style.fidget * np.sqrt((1 + keep) / (1 - keep))
+    noise = rng.normal(0, scale, (len(controls), len(parts)))
+    controls[:, [column(name) for name in parts]] += follow(noise, keep, np.zeros(len(parts)))

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.render.behaviours import DESK_TOP, column
-from curation.render.scene import polygon
+from curation.render.strokes import limb, polygon, tone
 
 if TYPE_CHECKING:
-    from curation.render.draw import Figure
+    from curation.render.figure import Figure
 
 __all__ = ["draw_held", "draw_on_desk"]
 
@@ -66,19 +66,15 @@ def draw_held(image: Image, figure: Figure) -> None:
             if close or side == high:
                 _fingers_before(image, figure, side)
     if state[column("pen")] > 0.5:
-        side = 0 if points[15, 1] + points[15, 2] * 0.0 > 0 and body.fists[k, 0] > body.fists[k, 1] else 1
+        side = 0 if body.fists[k, 0] > body.fists[k, 1] else 1
         tip = points[19 + side] + np.array([0, -0.02, -0.01])
         end = points[21 + side] + np.array([0.01 * (1 - 2 * side), 0.09, 0.05])
-        from curation.render.draw import limb
-
         near = figure.scale
         px = figure.see(np.stack([tip, end]))
         limb(image, px[0], px[1], 0.004 * near, 0.005 * near, (40, 60, 150))
 
 
 def _fingers_before(image: Image, figure: Figure, side: int) -> None:
-    from curation.render.draw import limb, tone
-
     points, near = figure.body.points[figure.step], figure.scale
     for lift in (0.0, 0.02, 0.04):
         a = points[15 + side] * 0.3 + points[17 + side] * 0.7 + [0, lift - 0.01, 0]

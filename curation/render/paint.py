@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.render.body import Body
-from curation.render.draw import Figure, draw_above_desk, draw_below_desk
+from curation.render.draw import draw_above_desk, draw_below_desk
+from curation.render.figure import Figure
 from curation.render.geometry import Camera
 from curation.render.light import Sensor
 from curation.render.objects import draw_on_desk
-from curation.render.scene import Room, paint_background, paint_chair, paint_desk
+from curation.render.scene import Room, paint_background, paint_seat
 from curation.render.stage import Lesson
 from curation.render.truth import Truth
 
@@ -29,17 +30,19 @@ def paint_frames(
     sensor = Sensor(light, camera.size, rng)
     order = sorted(range(len(room.seats)), key=lambda i: (-room.seats[i].row, -_distance(camera, room, i)))
     depths = [camera.project(body.points + np.array(seat.origin))[1] for body, seat in zip(bodies, room.seats, strict=True)]
+    layers = [paint_seat(camera, seat, room) for seat in room.seats]
     for step in range(len(truth.boxes)):
         image = background.copy()
         for i in order:
             seat = room.seats[i]
             figure = Figure(
-                body=bodies[i], step=step, look=lesson.members[i].look, camera=camera, origin=np.array(seat.origin), desk=seat.desk,
+                body=bodies[i], step=step, look=lesson.members[i].look, camera=camera, origin=np.array(seat.origin),
                 px=truth.pose[step, i, :, :2].astype(np.float64), depth=depths[i][step],
             )  # fmt: skip
-            paint_chair(image, camera, seat)
+            chair, desk = layers[i]
+            chair.lay(image)
             draw_below_desk(image, figure)
-            paint_desk(image, camera, seat.desk, room.wood)
+            desk.lay(image)
             draw_on_desk(image, figure)
             draw_above_desk(image, figure)
         yield sensor.shoot(image)

@@ -9,8 +9,9 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.render.geometry import Camera, Desk, unit
+from curation.render.strokes import polygon
 
-__all__ = ["CAMERAS", "Room", "Seating", "make_camera", "make_room", "paint_background", "paint_chair", "paint_desk", "polygon"]
+__all__ = ["CAMERAS", "Room", "Seating", "Layer", "make_camera", "make_room", "paint_background", "paint_seat"]
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -89,14 +90,6 @@ def make_camera(name: str, room: Room, size: tuple[int, int], rng: np.random.Gen
     return Camera(name=name, position=position, target=(float(target[0]), float(target[1]), float(target[2])), focal=focal, size=size)
 
 
-def polygon(image: Image, points: Array, colour: Any, *, smooth: bool = True) -> None:
-    """Fill a convex polygon (n, 2) px at sub-pixel positions."""
-    import cv2
-
-    fixed = np.round(np.clip(points, -4000, 4000) * 16 - 8).astype(np.int32)
-    cv2.fillConvexPoly(image, fixed, tuple(float(c) for c in colour), cv2.LINE_AA if smooth else cv2.LINE_8, 4)
-
-
 def _shade(colour: Any, factor: float) -> tuple[float, float, float]:
     r, g, b = (float(np.clip(c * factor, 0, 255)) for c in colour)
     return r, g, b
@@ -130,28 +123,64 @@ def paint_background(camera: Camera, room: Room, rng: np.random.Generator) -> Im
             face([(-half, y - TIER, z), (half, y - TIER, z), (half, y, z), (-half, y, z)], _shade(room.floor, 0.7))
         else:
             face([(-half, y - TIER, z), (half, y - TIER, z), (half, y - TIER, back), (-half, y - TIER, back)], _shade(room.floor, 0.95))
-    grain = cv2.resize(rng.normal(0, 4, (height // 12, width // 12, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = cv2.resize(rng.normal(0, 2.5, (height // 16, width // 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.clip(cv2.GaussianBlur(image, (5, 5), 1.1) + grain, 0, 255).astype(np.uint8)
 
 
-def paint_desk(image: Image, camera: Camera, desk: Desk, wood: tuple[int, int, int]) -> None:
-    """Draw one desk with its modesty panel into `image`."""
+class Layer:
+    """A part of the picture that stands still: painted once, then laid over each frame."""
 
-    def face(points: list[tuple[float, float, float]], colour: Any) -> None:
-        polygon(image, camera.project(np.array(points, np.float64))[0], colour)
+    def __init__(self, image: Image, mask: Image) -> None:
+        ys, xs = np.nonzero(mask)
+        self._window = (slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)) if len(ys) else (slice(0, 0), slice(0, 0))
+        self._image, self._mask = image[self._window].copy(), mask[self._window].copy()
 
+    def lay(self, image: Image) -> None:
+        """Lay the layer over a frame of the same size."""
+        import cv2
+
+        if self._mask.size:
+            cv2.copyTo(self._image, self._mask, image[self._window])
+
+
+def paint_seat(camera: Camera, seat: Seating, room: Room) -> tuple[Layer, Layer]:
+    """Return the chair's back and the desk of one seat as layers."""
+    layers = []
+    for paint in (_paint_chair, _paint_desk):
+        width, height = camera.size
+        image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+        for points, colour in paint(seat, room):
+            px = camera.project(np.array(points, np.float64))[0]
+            polygon(mask, px, (255.0,))
+            polygon(image, px, colour)
+        solid = np.where(mask > 127, 255, 0).astype(np.uint8)
+        layers.append(Layer(image, solid))
+    return layers[0], layers[1]
+
+
+Face = tuple[list[tuple[float, float, float]], tuple[float, float, float]]
+
+
+def _paint_chair(seat: Seating, room: Room) -> list[Face]:
+    x, y, z = seat.origin
+    back = [(x - 0.2, y + 0.6, z + 0.2), (x + 0.2, y + 0.6, z + 0.2), (x + 0.19, y + 0.9, z + 0.25), (x - 0.19, y + 0.9, z + 0.25)]
+    lower = [(a, b - 0.03, c) for a, b, c in back]
+    return [(back, _shade(room.wood, 0.62)), (lower, _shade(room.wood, 0.72))]
+
+
+def _paint_desk(seat: Seating, room: Room) -> list[Face]:
+    desk, wood = seat.desk, room.wood
     x1, x2, z1, z2, top, floor = desk.x1, desk.x2, desk.z1, desk.z2, desk.top, desk.floor
-    for x in (x1 + 0.02, x2 - 0.05):
-        face([(x, floor, z1), (x + 0.03, floor, z1), (x + 0.03, top, z1), (x, top, z1)], (70, 72, 76))
-    face([(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)], _shade(wood, 0.66))
-    face([(x1, top, z1), (x2, top, z1), (x2, top, z2), (x1, top, z2)], wood)
-    face([(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)], _shade(wood, 1.05))
-    face([(x1, top - 0.03, z1), (x2, top - 0.03, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84))
-
-
-def paint_chair(image: Image, camera: Camera, seat: Seating) -> None:
-    """Draw the back of one chair into `image`."""
-    x, floor, z = seat.origin
-    points = np.array([(x - 0.2, floor + 0.62, z + 0.2), (x + 0.2, floor + 0.62, z + 0.2), (x + 0.19, floor + 0.9, z + 0.25), (x - 0.19, floor + 0.9, z + 0.25)])
-    polygon(image, camera.project(points)[0], (96, 78, 62))
-    polygon(image, camera.project(points * 1.0 - [0, 0.03, 0])[0], (112, 92, 72))
+    legs: list[Face] = [
+        ([(x, floor, z), (x + 0.03, floor, z), (x + 0.03, top, z), (x, top, z)], (70, 72, 76))
+        for z in (z2, z1) for x in (x1 + 0.02, x2 - 0.05)
+    ]  # fmt: skip
+    return [
+        *legs,
+        ([(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)], _shade(wood, 0.66)),
+        ([(x1, top - 0.03, z1), (x1, top - 0.03, z2), (x1, top, z2), (x1, top, z1)], _shade(wood, 0.78)),
+        ([(x2, top - 0.03, z1), (x2, top - 0.03, z2), (x2, top, z2), (x2, top, z1)], _shade(wood, 0.74)),
+        ([(x1, top, z1), (x2, top, z1), (x2, top, z2), (x1, top, z2)], wood),
+        ([(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)], _shade(wood, 1.05)),
+        ([(x1, top - 0.03, z1), (x2, top - 0.03, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84)),
+    ]

@@ -14,7 +14,7 @@ from schemas.files import replace_file
 __all__ = ["write_video"]
 
 
-def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], *, fps: float, size: tuple[int, int], crf: int = 21) -> None:
+def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], *, fps: float, size: tuple[int, int], crf: int = 23) -> None:
     """Encode RGB frames (H, W, 3) of `size` (width, height) at `fps`; the file appears whole or not at all.
 
     Raises:
@@ -27,7 +27,7 @@ def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], *, fps: f
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         video.codec_context.thread_count = 1
-        video.options = {"preset": "veryfast", "crf": str(crf), "flags": "+bitexact"}
+        video.options = {"preset": "superfast", "crf": str(crf), "flags": "+bitexact"}
         for image in frames:
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode(None))

@@ -1,0 +1,75 @@
+"""The few shapes everything is drawn with: polygons, tapered limbs and strokes, at sub-pixel positions."""
+
+from __future__ import annotations
+
+from math import hypot
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["dot", "limb", "polygon", "stroke", "tone"]
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+_SHIFT = 4
+_LAYERS = ((1.0, 0.0, 0.74), (0.78, 0.16, 0.9), (0.48, 0.28, 1.03))
+"""Share of the width, shift towards the light, and brightness of the layers a limb is drawn in."""
+
+
+def tone(colour: Any, factor: float) -> tuple[float, float, float]:
+    """Return a colour made lighter or darker."""
+    r, g, b = colour
+    return min(255.0, float(r) * factor), min(255.0, float(g) * factor), min(255.0, float(b) * factor)
+
+
+def _fix(points: Array) -> NDArray[np.int32]:
+    fixed: NDArray[np.int32] = np.rint(np.minimum(np.maximum(points, -4000), 4000) * 16 - 8).astype(np.int32)
+    return fixed
+
+
+def polygon(image: Image, points: Array, colour: Any) -> None:
+    """Fill a convex polygon (n, 2) px."""
+    cv2.fillConvexPoly(image, _fix(points), tuple(float(c) for c in colour), cv2.LINE_AA, _SHIFT)
+
+
+def hull(image: Image, points: Array, colour: Any) -> None:
+    """Fill the convex hull of points (n, 2) px."""
+    cv2.fillConvexPoly(image, cv2.convexHull(_fix(points)), tuple(float(c) for c in colour), cv2.LINE_AA, _SHIFT)
+
+
+def stroke(image: Image, points: Array, colour: Any, width: float) -> None:
+    """Draw an open line (n, 2) px."""
+    cv2.polylines(image, [_fix(points)], False, tone(colour, 1.0), max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def dot(image: Image, centre: Array, radius: float, colour: Any) -> None:
+    """Draw a disc."""
+    x, y = _fix(centre).tolist()
+    cv2.circle(image, (x, y), max(int(radius * 16), 8), tone(colour, 1.0), -1, cv2.LINE_AA, _SHIFT)
+
+
+def limb(image: Image, a: Array, b: Array, wide_a: float, wide_b: float, colour: Any) -> None:
+    """Draw a tapered limb from px `a` to `b` with half widths in px, darker at the edges and lit from the upper left."""
+    (ax, ay), (bx, by) = a.tolist(), b.tolist()
+    if max(abs(ax), abs(ay), abs(bx), abs(by)) > 4000:
+        return
+    if max(wide_a, wide_b) < 2.2:
+        start, end = (round(ax * 16 - 8), round(ay * 16 - 8)), (round(bx * 16 - 8), round(by * 16 - 8))
+        cv2.line(image, start, end, tone(colour, 0.97), max(1, round(wide_a + wide_b)), cv2.LINE_AA, _SHIFT)
+        return
+    length = hypot(bx - ax, by - ay) or 1.0
+    nx, ny = -(by - ay) / length, (bx - ax) / length
+    if nx * -0.5 + ny * -0.85 < 0:
+        nx, ny = -nx, -ny
+    for share, shift, light in _LAYERS if max(wide_a, wide_b) > 4 else _LAYERS[:2]:
+        ra, rb = max(wide_a * share, 0.5), max(wide_b * share, 0.5)
+        px, py, qx, qy = ax + nx * wide_a * shift, ay + ny * wide_a * shift, bx + nx * wide_b * shift, by + ny * wide_b * shift
+        shade = tone(colour, light)
+        corners = [(px + nx * ra, py + ny * ra), (qx + nx * rb, qy + ny * rb), (qx - nx * rb, qy - ny * rb), (px - nx * ra, py - ny * ra)]
+        cv2.circle(image, (round(px * 16 - 8), round(py * 16 - 8)), int(ra * 16), shade, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(image, (round(qx * 16 - 8), round(qy * 16 - 8)), int(rb * 16), shade, -1, cv2.LINE_AA, _SHIFT)
+        fixed = np.array([(round(x * 16 - 8), round(y * 16 - 8)) for x, y in corners], np.int32)
+        cv2.fillConvexPoly(image, fixed, shade, cv2.LINE_AA, _SHIFT)
