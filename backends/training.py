@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class TrainingHistory:
     best: int = 1
 
 
+@runtime_checkable
 class Regularised(Protocol):
     """A network with a part whose squared weights are added to the loss (L2)."""
 
@@ -159,12 +160,12 @@ def _run_epoch(
     network.train()
     inputs, targets = train
     total = 0.0
-    batches = torch.randperm(len(targets), generator=generator).split(plan.batch_size)
+    batches = torch.randperm(len(targets), generator=generator).split(plan.batch_size)  # type: ignore[no-untyped-call]
     for rows in batches if len(batches) == 1 else [rows for rows in batches if len(rows) > 1]:
         batch = inputs[rows] if augment is None else augment(inputs[rows], generator)
         loss = nn.functional.cross_entropy(network(batch), targets[rows])
         total += float(loss.detach()) * len(rows)
-        if plan.l2 and hasattr(network, "compute_penalty"):
+        if plan.l2 and isinstance(network, Regularised):
             loss = loss + plan.l2 * network.compute_penalty()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

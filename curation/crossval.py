@@ -30,9 +30,9 @@ Advance = Callable[[int, int], None]
 class Predictions:
     """What models said about N sequences they had not been trained on.
 
-    `probs` (N, K), NaN in the rows of fold −1; `classes` (K,); `fold` (N,), −1 = only trained on; `taught` (N, K): the class occurred
-    in what the row's model was trained on; `margins` (N,): mean over the first `EARLY_EPOCHS` epochs of log p(label) − max log p(other),
-    out of fold (large = the label is easy to believe), NaN in fold −1.
+    `probs` (N, K), NaN in the rows of fold −1; `classes` (K,); `fold` (N,), −1 = only trained on; `taught` (N, K): the class
+    occurred in what the row's model was trained on; `margins` (N,): mean over the first `EARLY_EPOCHS` epochs of log p(label) −
+    max log p(other), out of fold (large = the label is easy to believe), NaN in fold −1.
     """
 
     probs: NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Building the proposer that ships with the tool: the pose CNN-LSTM of seed D, trained on rendered classrooms.
 
-Nothing is drawn for the training: the renderer says where every landmark of every student is in every frame, and landmark noise as a pose
-network makes it (larger where a point is hidden) is added. Rebuild with ``python -m curation.proposer``.
+Nothing is drawn for the training: the renderer says where every landmark of every student is in every frame, and landmark noise
+as a pose network makes it (larger where a point is hidden) is added. Rebuild with ``python -m curation.proposer``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def simulate_sequences(
 ) -> SequenceSet:
     """Return windows of 2 s at 6 frames/s of simulated students, as noisy landmarks; a classroom is a group.
 
-    A window is kept if one behaviour fills three quarters of it, and with `per_class` at most so many of each behaviour a classroom.
+    A window is kept if one behaviour fills three quarters of it, and with `per_class` at most so many of each behaviour a
+    classroom.
 
     Args:
         n_classrooms: how many rooms, each with its own students, furniture and cameras.
@@ -89,8 +90,8 @@ def cut_windows(truth: Truth, *, step: float = WINDOW) -> tuple[NDArray[np.float
 def add_landmark_noise(pose: NDArray[np.float32], rng: np.random.Generator, *, scale: float = 1.0) -> NDArray[np.float32]:
     """Return (N, T, 33, 4) poses as a pose network would give them.
 
-    Each sequence has a bias per point, a slow drift and a jitter per frame, in shares of the shoulder width and four times as large where a
-    point is hidden; z is rougher, and visibility is soft.
+    Each sequence has a bias per point, a slow drift and a jitter per frame, in shares of the shoulder width and four times as
+    large where a point is hidden; z is rougher, and visibility is soft.
     """
     n, n_frames = pose.shape[:2]
     width = np.linalg.norm(pose[:, :, 11, :2] - pose[:, :, 12, :2], axis=-1)
@@ -98,7 +99,9 @@ def add_landmark_noise(pose: NDArray[np.float32], rng: np.random.Generator, *, s
     size = np.maximum(width, torso / 1.5)[:, :, None, None]
     hidden = 1 + 3 * (pose[..., 3:4] < 0.5)
     shape = (n, n_frames, 33, 2)
-    bias = rng.normal(0, 0.05, (n, 1, 33, 2)) + rng.normal(0, 0.02, (n, 1, 33, 2)) * np.linspace(-1, 1, n_frames)[None, :, None, None]
+    bias = (
+        rng.normal(0, 0.05, (n, 1, 33, 2)) + rng.normal(0, 0.02, (n, 1, 33, 2)) * np.linspace(-1, 1, n_frames)[None, :, None, None]
+    )
     noisy = pose.astype(np.float64)
     noisy[..., :2] += scale * size * hidden * (bias + rng.normal(0, 0.025, shape))
     noisy[..., 2:3] += scale * size * (rng.normal(0, 0.3, (n, 1, 33, 1)) + rng.normal(0, 0.1, (n, n_frames, 33, 1)))
@@ -141,7 +144,7 @@ def build_proposer(out: str | Path, *, seed: int = 0, n_classrooms: int = N_CLAS
         "seed": seed,
         "accuracy_rendered_other_classrooms": accuracy,
         "recall_rendered_other_classrooms": measured,
-        "note": "all figures are on rendered students with simulated noise; on real classrooms it only makes first proposals to correct",
+        "note": "figures are on rendered students with simulated noise; on real ones it only makes first proposals",
     }
     card = {
         "taxonomy": TAXONOMY,
@@ -165,7 +168,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--classrooms", type=int, default=N_CLASSROOMS)
     options = parser.parse_args(arguments)
     training = build_proposer(options.out, seed=options.seed, n_classrooms=options.classrooms)
-    sys.stdout.write(f"{options.out}: {training['sequences']} sequences, accuracy {training['accuracy_rendered_other_classrooms']}\n")
+    sys.stdout.write(
+        f"{options.out}: {training['sequences']} sequences, accuracy {training['accuracy_rendered_other_classrooms']}\n"
+    )
 
 
 if __name__ == "__main__":

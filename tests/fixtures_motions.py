@@ -1,4 +1,5 @@
-"""Parametric motions: seated figures of 33 points doing one of eight things, each group with a build, place and manner of its own."""
+"""Parametric motions: seated figures of 33 points doing one of eight things, each group with a build, place and manner of its
+own."""
 
 from __future__ import annotations
 

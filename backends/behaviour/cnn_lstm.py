@@ -1,9 +1,10 @@
-"""Pose CNN-LSTM after S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM Networks" (2025).
+"""Pose CNN-LSTM after S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM
+Networks" (2025).
 
-Per frame, convolutions with max pooling run along the keypoints; an LSTM(128) reads the frames; a dense layer with L2 and dropout 0.6
-leads to softmax. Departures: the input also holds z where there is one, a mark for unseen points and velocities; poses are normalised
-to the body inside the model; batch norm follows each convolution; batches are lightly augmented; the LSTM's states are pooled over
-time (mean and last).
+Per frame, convolutions with max pooling run along the keypoints; an LSTM(128) reads the frames; a dense layer with L2 and dropout
+0.6 leads to softmax. Departures: the input also holds z where there is one, a mark for unseen points and velocities; poses are
+normalised to the body inside the model; batch norm follows each convolution; batches are lightly augmented; the LSTM's states are
+pooled over time (mean and last).
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _CHUNK = 512
 
 
 class KeypointConv(nn.Module):
-    """Conv1D(3, same) along the keypoints, batch norm, ReLU, MaxPool1D(2), on (B, V, F); one matrix product, 3 times faster here."""
+    """Conv1D(3, same) along the keypoints, batch norm, ReLU, MaxPool1D(2), on (B, V, F); one matrix product, 3 times faster
+    here.
+    """
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -52,13 +55,15 @@ class KeypointConv(nn.Module):
 class PoseCnnLstm(nn.Module):
     """The network: (B, T, V, F) features, of which the first two are x and y and the last marks seen points, to (B, K) logits."""
 
-    def __init__(self, *, n_nodes: int, n_features: int, n_classes: int, channels: tuple[int, int] = (32, 32), hidden: int = 128) -> None:
+    def __init__(
+        self, *, n_nodes: int, n_features: int, n_classes: int, channels: tuple[int, int] = (32, 32), hidden: int = 128
+    ) -> None:
         super().__init__()
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         first, second = channels
         self.frame = nn.Sequential(KeypointConv(n_features + 2, first), KeypointConv(first, second))
-        n_left = -(-(-(-n_nodes // 2)) // 2)
+        n_left = (n_nodes + 3) // 4
         self.lstm = nn.LSTM(second * n_left, hidden, batch_first=True)
         self.dense = nn.Linear(2 * hidden, 64)
         self.dropout = nn.Dropout(0.6)
@@ -191,7 +196,9 @@ class CnnLstm:
 
 
 def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: bool = False) -> Tensor:
-    """Return (B, T, V, F) features slightly scaled, turned, shifted in time, jittered, with a few points hidden, perhaps mirrored."""
+    """Return (B, T, V, F) features slightly scaled, turned, shifted in time, jittered, with a few points hidden, perhaps
+    mirrored.
+    """
     n, n_frames, n_nodes, _ = batch.shape
 
     def draw(*shape: int) -> Tensor:

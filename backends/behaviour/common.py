@@ -28,7 +28,7 @@ def check_training(sequences: SequenceSet, classes: Sequence[str] | None) -> tup
     unknown = sorted(set(sequences.label.tolist()) - set(wanted))
     if unknown:
         raise InvalidField("label", f"one of {', '.join(wanted)}", unknown[0])
-    usable: NDArray[np.bool_] = find_seen(sequences.pose).any(axis=(1, 2))
+    usable = np.asarray(find_seen(sequences.pose).any(axis=(1, 2)), np.bool_)
     n_classes = len(set(sequences.label[usable].tolist()))
     if n_classes < 2:
         raise NotEnoughData("classes to train on (among sequences in which somebody is seen)", 2, n_classes)
@@ -43,7 +43,7 @@ def encode_labels(label: NDArray[np.str_], classes: Sequence[str]) -> NDArray[np
 
 def fill_unseen(pose: NDArray[Any], probs: NDArray[Any]) -> NDArray[np.float64]:
     """Return `probs` (N, K) with 1 / K in the rows of sequences in which nothing is seen, every row summing to 1."""
-    seen = find_seen(pose).any(axis=(1, 2))
+    seen = np.asarray(find_seen(pose).any(axis=(1, 2)))
     filled = np.where(seen[:, None], probs.astype(np.float64), 1 / probs.shape[1])
     total: NDArray[np.float64] = filled / filled.sum(axis=1, keepdims=True)
     return total

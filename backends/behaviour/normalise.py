@@ -12,11 +12,20 @@ from schemas.checks import check_array
 from schemas.errors import InvalidField
 from schemas.vocabulary import BLAZEPOSE_33
 
-__all__ = ["UPPER_BODY", "add_velocities", "check_poses", "find_seen", "list_nodes", "mirror_nodes", "normalise_poses", "resample_frames"]
+__all__ = [
+    "UPPER_BODY",
+    "add_velocities",
+    "check_poses",
+    "find_seen",
+    "list_nodes",
+    "mirror_nodes",
+    "normalise_poses",
+    "resample_frames",
+]
 
 UPPER_BODY = tuple(range(1, 25))
-"""Seed D reads "landmarks 1-24 of MediaPipe (upper body)" as input of 24 points: MediaPipe's own numbers 1 (left inner eye) to 24 (right
-hip), so both hips are in and the nose (0), which lies between eyes and mouth, is out."""
+"""Seed D reads "landmarks 1-24 of MediaPipe (upper body)" as input of 24 points: MediaPipe's own numbers 1 (left inner eye) to 24
+(right hip), so both hips are in and the nose (0), which lies between eyes and mouth, is out."""
 
 _SHOULDERS, _HIPS = (11, 12), (23, 24)
 _TORSO_PER_SHOULDER = 1.5

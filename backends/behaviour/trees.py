@@ -16,7 +16,8 @@ class ExtraTrees(FlatModel):
     """The registered model `extra-trees`.
 
     Trained by scikit-learn, kept as plain arrays: the nodes of all trees in one list, `left` and `right` giving a node's children
-    (itself in a leaf), `feature` and `threshold` its question, `value` (nodes, K) the training shares, `roots` where each tree starts.
+    (itself in a leaf), `feature` and `threshold` its question, `value` (nodes, K) the training shares, `roots` where each tree
+    starts.
     """
 
     name = "extra-trees"

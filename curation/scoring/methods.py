@@ -1,7 +1,7 @@
 """Scoring methods: (labels, probabilities, evidence) → suspicion in [0, 1], 1 = most suspect. Pure, vectorised functions.
 
-`labels` (N,) are columns of `probs` (N, K), which must be out-of-sample: the loss of a model on what it was trained on is the worst usable
-score, because it has memorised the wrong labels too.
+`labels` (N,) are columns of `probs` (N, K), which must be out-of-sample: the loss of a model on what it was trained on is the
+worst usable score, because it has memorised the wrong labels too.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def score_by_training_margin(labels: Labels, probs: Floats, evidence: Evidence) 
         InvalidField: if margins were not recorded.
     """
     if evidence.margins is None:
-        raise InvalidField("method", "a method that needs probabilities alone (training margins are known only with --sequences)", "aum")
+        raise InvalidField(
+            "method", "a method that needs probabilities alone (training margins are known only with --sequences)", "aum"
+        )
     return _rank(-evidence.margins)
 
 

@@ -12,10 +12,10 @@ from curation.crossval import Predictions, cross_validate
 from curation.scoring.rank import Ranking, rank_labels
 from schemas.sequences import SequenceSet
 
-__all__ = ["DEFAULT_MODELS", "ScoredLabels", "score_sequences"]
+__all__ = ["JUDGES", "ScoredLabels", "score_sequences"]
 
-DEFAULT_MODELS = ("cnn-lstm", "extra-trees")
-"""Judges whose out-of-fold probabilities are averaged: a network and trees err on different samples."""
+JUDGES = ("cnn-lstm", "extra-trees")
+"""Models whose opinions are averaged by default: a network and trees err on different samples."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -32,7 +32,7 @@ class ScoredLabels:
 def score_sequences(
     sequences: SequenceSet,
     *,
-    models: Sequence[str] = DEFAULT_MODELS,
+    models: Sequence[str] = JUDGES,
     method: str = "default",
     n_folds: int | None = 5,
     seed: int = 0,
@@ -41,8 +41,8 @@ def score_sequences(
 ) -> ScoredLabels:
     """Score every label by models that had not seen its group.
 
-    Probabilities are averaged over models and seeds, and so are early-epoch margins over the models that train in epochs. A class that a fold's
-    training part lacks cannot be judged there: it gets 1 / K, so that its samples are neither cleared nor accused.
+    Probabilities and early-epoch margins are averaged over models and seeds. A class that a fold's training part lacks cannot be
+    judged there: it gets 1 / K, so that its samples are neither cleared nor accused.
 
     Args:
         sequences: labelled sequences.
@@ -60,23 +60,18 @@ def score_sequences(
     from curation.scoring import SCORERS
 
     SCORERS.load(method)
-    jobs = [(model, seed + 1000 * k) for k in range(n_seeds) for model in models]
     runs: list[Predictions] = []
+    jobs = [(model, seed + 1000 * k) for k in range(n_seeds) for model in models]
     for number, (model, job_seed) in enumerate(jobs):
-        runs.append(
-            cross_validate(
-                sequences,
-                model=model,
-                n_folds=n_folds,
-                seed=job_seed,
-                advance=None if advance is None else _shift(advance, number, len(jobs)),
-            )
-        )
+        report = None if advance is None else _shift(advance, number, len(jobs))
+        runs.append(cross_validate(sequences, model=model, n_folds=n_folds, seed=job_seed, advance=report))
     labels = np.searchsorted(np.array(runs[0].classes), sequences.label).astype(np.int64)
     probs = np.mean([_neutralise(run) for run in runs], axis=0)
     probs /= probs.sum(axis=1, keepdims=True)
     margins = np.mean([run.margins for run in runs], axis=0)
-    ranking = rank_labels(labels, probs, method=method, groups=sequences.group, margins=margins, features=_describe(sequences, method))
+    ranking = rank_labels(
+        labels, probs, method=method, groups=sequences.group, margins=margins, features=_describe(sequences, method)
+    )
     return ScoredLabels(ranking=ranking, labels=labels, classes=runs[0].classes, probs=probs, fold=runs[0].fold)
 
 

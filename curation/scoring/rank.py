@@ -26,8 +26,8 @@ _SMALLEST = 1e-300
 class Ranking:
     """N samples by suspicion.
 
-    `order` (N,) indices, most suspect first; `suggested` (N,) the likeliest column; `score` (N,) in [0, 1], 1 = most suspect; `loss`
-    (N,) −log p(label) in nats. All but `order` are in the order of the input.
+    `order` (N,) indices, most suspect first; `suggested` (N,) the likeliest column; `score` (N,) in [0, 1], 1 = most suspect;
+    `loss` (N,) −log p(label) in nats. All but `order` are in the order of the input.
     """
 
     order: NDArray[np.int64]

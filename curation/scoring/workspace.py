@@ -1,0 +1,115 @@
+"""Scoring the labels of a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from curation.scoring.out_of_fold import JUDGES, ScoredLabels, score_sequences
+from schemas.checks import compute_id
+from schemas.errors import NotEnoughData
+from schemas.scores import SampleScore
+
+if TYPE_CHECKING:
+    from curation.config import Workspace
+    from curation.store import ArrayStore, Catalogue
+    from curation.store.labels import CurrentLabel
+
+__all__ = ["ScoreResult", "list_scorable", "score_workspace"]
+
+
+@frozen(kw_only=True)
+class ScoreResult:
+    """What one scoring did: `scores` most suspect first, how many of them were `new` to the catalogue, and the `run` they belong
+    to.
+    """
+
+    run: str
+    axis: str
+    method: str
+    model: str
+    scores: tuple[SampleScore, ...]
+    new: int
+
+
+def list_scorable(catalogue: Catalogue, axis: str) -> list[CurrentLabel]:
+    """Return the standing labels of one axis that may be scored: not dropped, and not of a lesson frozen for testing."""
+    from curation.split import read_split
+
+    split = read_split(catalogue)
+    contexts = catalogue.describe_tubelets()
+    return [
+        label
+        for label in catalogue.current_labels(axis)
+        if not label.dropped and (split is None or split.side_of(contexts[label.tubelet_id].lesson) != "test")
+    ]
+
+
+def score_workspace(
+    workspace: Workspace,
+    catalogue: Catalogue,
+    arrays: ArrayStore,
+    *,
+    axis: str | None = None,
+    method: str = "default",
+    progress: Callable[[int, int], None] | None = None,
+) -> ScoreResult:
+    """Score every standing label on one axis by models that never saw its lesson or student, and add the scores to the catalogue.
+
+    The workspace's model and the usual judges (`out_of_fold.JUDGES`) are asked.
+
+    The run's id is a hash of labels, poses' tubelets, settings and method: scoring the same again adds nothing.
+
+    Args:
+        workspace: its settings say which model, how many folds, and the seed.
+        catalogue: gives labels and takes scores.
+        arrays: gives poses.
+        axis: by default the taxonomy's first.
+        method: a name in `curation.scoring.SCORERS`.
+        progress: is called with (trainings done, trainings).
+
+    Raises:
+        UnknownName: if axis, method or model is unknown.
+        NotEnoughData: if there are fewer than two labels, classes or groups of lessons.
+    """
+    from curation.scoring import SCORERS
+    from curation.sequences import collect_sequences
+
+    axis_id = workspace.taxonomy.primary.id if axis is None else workspace.taxonomy.axis(axis).id
+    SCORERS.load(method)
+    labels = sorted(list_scorable(catalogue, axis_id), key=lambda label: label.tubelet_id)
+    if len(labels) < 2:
+        raise NotEnoughData(f"labels on axis {axis_id} to score (pull some from Label Studio first)", 2, len(labels))
+    learning = workspace.config.learning
+    models = tuple(dict.fromkeys((learning.model, *JUDGES)))
+    name = "+".join(models)
+    pairs = [(label.tubelet_id, label.span.value) for label in labels]
+    run = compute_id("run", axis_id, method, name, learning.folds, learning.seed, pairs)
+    known = catalogue.list_scores(axis_id, method=method, run=run)
+    if len(known) == len(pairs):
+        return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(known), new=0)
+    sequences = collect_sequences(workspace, catalogue, arrays, [p[0] for p in pairs], [p[1] for p in pairs])
+    scored = score_sequences(sequences, models=models, method=method, n_folds=learning.folds, seed=learning.seed, advance=progress)
+    scores = _to_scores(scored, [p[0] for p in pairs], axis_id, method, name)
+    new = catalogue.add_scores(scores, run=run)
+    return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(scores), new=new)
+
+
+def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, method: str, model: str) -> list[SampleScore]:
+    ranking = scored.ranking
+    return [
+        SampleScore(
+            tubelet_id=tubelet_ids[i],
+            axis=axis,
+            label=scored.classes[scored.labels[i]],
+            suggested=scored.classes[ranking.suggested[i]],
+            value=float(ranking.score[i]),
+            loss=float(ranking.loss[i]),
+            method=method,
+            model=model,
+            out_of_sample=True,
+        )
+        for i in ranking.order
+    ]
