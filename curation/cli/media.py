@@ -59,7 +59,11 @@ def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_trunc
 @click.option("--workers", type=click.IntRange(0, 256), help="Worker processes; 0 = one per core [default: as in curate.toml].")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run ended; this happens without the option too.")
 @click.option("--repropose", is_flag=True, help="Only propose behaviours anew, for the people there are.")
-@click.option("--model", type=click.Path(path_type=Path), help="Folder of the model that proposes [default: the promoted one].")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Folder of the model that proposes [default: the promoted one, else the one shipped].",
+)
 @workspace_option
 @json_option
 def preannotate(
@@ -71,6 +75,7 @@ def preannotate(
     by the next run.
     """
     from curation import preannotate as work
+    from curation.batch import load_champion_proposer
     from curation.engines import ENGINES
     from curation.proposals import load_proposer
     from curation.store import ArrayStore, Catalogue
@@ -80,7 +85,7 @@ def preannotate(
     load_taxonomy(workspace.config.taxonomy)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
-        proposer = load_proposer(model)
+        proposer = load_proposer(model) if model else load_champion_proposer(workspace, catalogue)
         if repropose:
             new = work.repropose(workspace, catalogue, arrays, proposer=proposer)
             emit_result(f"{new} new proposals by {proposer.name} {proposer.version}", {"proposals": new}, as_json=as_json)
