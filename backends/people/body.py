@@ -18,7 +18,8 @@ __all__ = [
     "share_parts",
 ]
 
-_SEEN = 0.5
+_LEAST_HEAD, _MOST_HEAD = 0.06, 0.25
+"""Size of a head by the side of its region; upright bodies have about 0.12."""
 _EYES, _EARS, _MOUTH, _SHOULDERS, _HIPS = slice(1, 7), [7, 8], [9, 10], [11, 12], [23, 24]
 _UPPER, _ARMS_AND_HEAD, _LEGS = slice(0, 25), slice(0, 23), slice(23, 29)
 _HEAD_REACH = 0.68
@@ -42,12 +43,12 @@ def boxes_from_poses(pose_px: NDArray[Any], width: int, height: int) -> NDArray[
     """Return the boxes (N, 4) px of bodies (N, 33, 4): head, trunk, arms and hands with a margin, clipped to the frame.
 
     Legs count only where the body stands. The network's visibility cannot tell: it says 0.9 and more of legs behind a desk and 0.3
-    of wrists in plain view, so the attitude decides: knees and ankles far below the hips.
+    of wrists in plain view, so the attitude decides: knees far below the hips, ankles far below those and in the frame.
     """
     pose = np.asarray(pose_px, np.float64)
     heads = find_heads(pose)
     blend = 0.5 * (pose[:, _SHOULDERS, :2] + pose[:, _HIPS, :2])
-    legs = np.where(_stand(pose)[:, None, None], pose[:, _LEGS, :2], blend[:, :1])
+    legs = np.where(_stand(pose, width, height)[:, None, None], pose[:, _LEGS, :2], blend[:, :1])
     points = np.concatenate([pose[:, _ARMS_AND_HEAD, :2], blend, legs], axis=1)
     margin = heads[:, 2:] * (0.2, 0.1)
     low = np.minimum(points.min(axis=1) - margin, heads[:, :2] - _HEAD_REACH * heads[:, 2:])
@@ -55,12 +56,13 @@ def boxes_from_poses(pose_px: NDArray[Any], width: int, height: int) -> NDArray[
     return clip_boxes(np.concatenate([low, high], axis=1), width, height)
 
 
-def _stand(pose: NDArray[np.float64]) -> NDArray[np.bool_]:
-    hips, knees, ankles = (pose[:, pair].mean(axis=1) for pair in (_HIPS, [25, 26], [27, 28]))
+def _stand(pose: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    hips, knees, ankles = (pose[:, pair, :2].mean(axis=1) for pair in (_HIPS, [25, 26], [27, 28]))
     torsos = find_torsos(pose)
-    length = np.maximum(torsos[:, 2], np.linalg.norm(torsos[:, :2] - hips[:, :2], axis=1))
+    length = np.maximum(torsos[:, 2], np.linalg.norm(torsos[:, :2] - hips, axis=1))
     thigh, shin = (knees[:, 1] - hips[:, 1]) / length, (ankles[:, 1] - knees[:, 1]) / length
-    result: NDArray[np.bool_] = (thigh > 0.65) & (shin > 0.5)
+    inside = ((ankles >= 0) & (ankles < [width, height])).all(axis=1)
+    result: NDArray[np.bool_] = (thigh > 0.65) & (shin > 0.5) & inside
     return result
 
 
@@ -93,14 +95,15 @@ def compute_oks(a_px: NDArray[Any], b_px: NDArray[Any], areas: NDArray[Any]) -> 
 
 
 def share_parts(a_px: NDArray[Any], b_px: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (N, M): whether two poses claim the same head or the same shoulders: middles closer than half the smaller one's size.
+    """Return (N, M): whether two poses claim the same head or the same shoulders: middles closer than half the larger head,
+    or 0.4 of the larger shoulders.
 
     Two people never do, however they sit one behind the other.
     """
     same = np.zeros((len(a_px), len(b_px)), bool)
-    for find in (find_heads, find_torsos):
+    for find, share in ((find_heads, 0.5), (find_torsos, 0.4)):
         a, b = find(a_px)[:, None], find(b_px)[None]
-        same |= np.linalg.norm(a[..., :2] - b[..., :2], axis=-1) < 0.5 * np.minimum(a[..., 2], b[..., 2])
+        same |= np.linalg.norm(a[..., :2] - b[..., :2], axis=-1) < share * np.maximum(a[..., 2], b[..., 2])
     return same
 
 
@@ -112,15 +115,20 @@ def find_torsos(pose_px: NDArray[Any]) -> NDArray[np.float64]:
     return np.column_stack([shoulders.mean(axis=1), np.maximum(breadth, find_heads(pose)[:, 2])])
 
 
-def look_like_people(pose_px: NDArray[Any], width: int, height: int) -> NDArray[np.bool_]:
-    """Return (N,): whether each pose could be a person: some of the face and a shoulder in the frame, proportions of a body."""
+def look_like_people(pose_px: NDArray[Any], regions: NDArray[Any], width: int, height: int) -> NDArray[np.bool_]:
+    """Return (N,): whether each pose could be a person: some of the face and a shoulder in the frame, proportions of a body.
+
+    Args:
+        pose_px: (N, 33, 4).
+        regions: (N, 4) that the poses point to; their size is that of the whole body, hidden legs included.
+        width: of the frame, px.
+        height: of the frame, px.
+    """
     pose = np.asarray(pose_px, np.float64)
     inside = ((pose[..., :2] >= 0) & (pose[..., :2] < [width, height])).all(axis=-1)
-    seen = inside & (pose[..., 3] >= _SEEN)
     heads, torsos = find_heads(pose), find_torsos(pose)
-    spine = np.linalg.norm(torsos[:, :2] - pose[:, _HIPS, :2].mean(axis=1), axis=1)
-    length = np.maximum(torsos[:, 2], spine)
     neck = np.linalg.norm(torsos[:, :2] - heads[:, :2], axis=1)
-    in_proportion = (heads[:, 2] > 0.2 * length) & (heads[:, 2] < 3 * spine) & (neck < 2.2 * heads[:, 2])
-    result: NDArray[np.bool_] = (seen[:, :11].sum(axis=1) >= 3) & seen[:, _SHOULDERS].any(axis=1) & in_proportion
+    share = heads[:, 2] / np.maximum(regions[:, 2], 1e-9)
+    in_proportion = (share > _LEAST_HEAD) & (share < _MOST_HEAD) & (neck < 2.2 * heads[:, 2])
+    result: NDArray[np.bool_] = (inside[:, :11].sum(axis=1) >= 3) & inside[:, _SHOULDERS].any(axis=1) & in_proportion
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,9 +22,9 @@ __all__ = ["PIPELINE", "PeopleFinder"]
 PIPELINE = "blazepose-tiles/1"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
-_SECOND_DETECTION = 1.0
+_SOON = 1.0
 _LEAST_FRAMES = 3
-_LEAST_CONFIRMED = 0.3
+_LEAST_CONFIRMED = 0.4
 
 
 class PeopleFinder:
@@ -31,7 +32,8 @@ class PeopleFinder:
 
     Args:
         detector: a name in `backends.people.DETECTORS`.
-        detect_every: seconds between two detections; a second one comes after 1 s, for whom the first one missed.
+        detect_every: seconds between two detections; after 1 s already for whom the first one
+            missed, and while somebody is lost.
         lost_after: seconds after which somebody who is not seen any more is somebody new when they come back.
 
     Examples:
@@ -56,17 +58,17 @@ class PeopleFinder:
             InvalidField: if an image is not RGB uint8.
         """
         tracker: Tracker | None = None
-        due = -np.inf
-        n_detections = 0
+        n_detections, before = 0, 0.0
         for index, seconds, image in frames:
             check_image(image)
             if tracker is None:
                 tracker = Tracker(image.shape[1], image.shape[0], lost_after=self._lost_after)
-            tracker.carry(index, seconds, self._estimator.estimate_regions(image, tracker.regions()))
-            if seconds >= due:
+            tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
+            since = seconds - before if n_detections else np.inf
+            soon = n_detections == 1 or tracker.has_lost(index)
+            if since >= (min(_SOON, self._detect_every) if soon else self._detect_every):
                 tracker.join(index, seconds, self._detect(image))
-                n_detections += 1
-                due = seconds + (min(_SECOND_DETECTION, self._detect_every) if n_detections == 1 else self._detect_every)
+                n_detections, before = n_detections + 1, seconds
         return [] if tracker is None else tracker.finish(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
 
     def _detect(self, image: NDArray[np.uint8]) -> Poses:

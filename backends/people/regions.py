@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["crop_region", "region_from_points", "regions_from_boxes", "to_frame"]
+__all__ = ["crop_region", "narrow_regions", "region_from_points", "regions_from_boxes", "to_frame"]
 
 _WIDER = 1.25
 """A region is this much wider than the circle around the body (BlazePose, `scale_x` of its rectangle transformation)."""
@@ -43,6 +43,17 @@ def regions_from_boxes(boxes_xyxy: NDArray[Any]) -> NDArray[np.float64]:
     whole = np.column_stack([x, (y1 + y2) / 2, _WIDER * long, zero])
     upper = np.column_stack([x, y2 + 0.1 * (y2 - y1), _UPPER_BODY * (y2 - y1), zero])
     return np.stack([whole, upper])
+
+
+def narrow_regions(regions: NDArray[Any], shoulders: NDArray[Any]) -> NDArray[np.float64]:
+    """Return regions (N, 4) that look at the upper body alone: closer to the shoulders (N, 2) and smaller.
+
+    A region is centred on the hips; where somebody sits in front, that is another person's head, and the network takes that one.
+    """
+    narrow = np.array(regions, np.float64).reshape(-1, 4)
+    narrow[:, :2] += 0.4 * (np.asarray(shoulders, np.float64) - narrow[:, :2])
+    narrow[:, 2] *= 0.8
+    return narrow
 
 
 def _matrix(region: NDArray[Any], side: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backends.people.base import Detections
 from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_heads, find_torsos, look_like_people, share_parts
 from backends.people.pose import PoseEstimator, Poses
-from backends.people.regions import region_from_points
+from backends.people.regions import narrow_regions, region_from_points
 
 __all__ = ["Place", "Search", "find_doubles"]
 
@@ -20,6 +20,8 @@ _SAME_BOX = 0.7
 _STEADY = 0.45
 _MOST_LOOKS = 3
 _HOPELESS = 0.02
+_SURE_PLACE = 0.75
+_SAME_PLACE = 0.35
 _STEEPEST = np.deg2rad(80)
 
 
@@ -65,7 +67,7 @@ class Search:
         """Look at a place; return whether a new person was there."""
         if abs(place.region[0, 3]) > _STEEPEST or self._explains(place) or self._was_refused(place):
             return False
-        found = self._settle(place.region)
+        found = self._settle(place)
         if found is None:
             self._refused.append(_describe(place))
             return False
@@ -97,21 +99,35 @@ class Search:
             regions=np.concatenate([p.regions for p in self._poses]),
         )
 
-    def _settle(self, region: NDArray[np.float64]) -> Poses | None:
-        """Look until two looks agree; return the last, or None when they do not or nobody is there."""
-        before = self._estimator.estimate_regions(self._image, region)
-        for _ in range(_MOST_LOOKS - 1):
-            if before.scores[0] < _HOPELESS or abs(before.regions[0, 3]) > _STEEPEST:
-                return None
-            now = self._estimator.estimate_regions(self._image, before.regions)
-            box = boxes_from_poses(now.pose_px, self._width, self._height)
-            if (box[:, 2:] <= box[:, :2]).any():
-                return None
-            steady = compute_oks(now.pose_px, before.pose_px, np.prod(box[:, 2:] - box[:, :2], axis=1))[0, 0] >= _STEADY
-            if steady and now.scores[0] >= self._least:
-                return now if look_like_people(now.pose_px, self._width, self._height)[0] else None
-            before = now
-        return None
+    def _settle(self, place: Place) -> Poses | None:
+        """Return the body at a place, or None: steady under a second look, or what a sure detector said it would be."""
+        narrow = narrow_regions(place.region, place.shoulders[None])
+        last_try = None
+        for region in (place.region, narrow):
+            before = self._estimator.estimate_regions(self._image, region)
+            for _ in range(_MOST_LOOKS - 1):
+                if last_try is None and place.score >= _SURE_PLACE and self._is_at(place, before):
+                    last_try = before
+                if before.scores[0] < _HOPELESS or abs(before.regions[0, 3]) > _STEEPEST:
+                    break
+                now = self._estimator.estimate_regions(self._image, before.regions)
+                if now.scores[0] >= self._least and self._is_steady(before, now) and self._is_at(place, now):
+                    return now
+                before = now
+        return last_try
+
+    def _is_steady(self, before: Poses, now: Poses) -> bool:
+        box = boxes_from_poses(now.pose_px, self._width, self._height)
+        area = np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
+        return bool(compute_oks(now.pose_px, before.pose_px, area)[0, 0] >= _STEADY)
+
+    def _is_at(self, place: Place, found: Poses) -> bool:
+        """Whether a body's shoulders are where the detector saw them, and the body is in proportion."""
+        torso = find_torsos(found.pose_px)[0]
+        near = np.linalg.norm(torso[:2] - place.shoulders) < _SAME_PLACE * torso[2]
+        box = boxes_from_poses(found.pose_px, self._width, self._height)
+        there = (box[:, 2:] > box[:, :2]).all()
+        return bool(near and there and look_like_people(found.pose_px, found.regions, self._width, self._height)[0])
 
     def _is_double(self, found: Poses) -> bool:
         if not self._poses:

@@ -37,9 +37,9 @@ class TileSettings:
     least_place: float = 0.4
     least_body: float = 0.5
     scales: tuple[float, ...] = (1.0, 0.5, 1 / 3)
-    overlap: float = 0.5
+    overlap: float = 0.33
     smallest_tile: int = 112
-    descend: float = 1.2
+    descend: float = 3.0
 
 
 def plan_tiles(width: int, height: int, scale: float, *, overlap: float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ each body is in every frame, and only a detection every few seconds must be assi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,17 @@ from attrs import define, field
 from numpy.typing import NDArray
 
 from backends.people.base import PersonTrack
-from backends.people.body import boxes_from_poses, compute_ious, look_like_people, share_parts
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_torsos, look_like_people, share_parts
 from backends.people.pose import Poses
+from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
 
 __all__ = ["Tracker"]
 
 _LEAST_IOU = 0.25
 _LEAST_SCORE = 0.5
+_MOST_OF_BOX = 0.5
+_HARDLY_MOVED = 0.6
 
 
 @define(eq=False)
@@ -51,20 +55,35 @@ class Tracker:
         self._next = 0
         self.n_frames = 0
 
-    def regions(self) -> NDArray[np.float64]:
-        """Return where to look for the live tracks (N, 4)."""
-        return np.array([track.region for track in self._live]).reshape(-1, 4)
+    def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
+        """Follow the live tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
 
-    def carry(self, index: int, seconds: float, poses: Poses) -> None:
-        """Take the poses found in `regions()` of this frame; a track whose pose is no person or jumped is not seen in it."""
+        A track that is not found where its landmarks point to is looked for once more by its upper body alone.
+
+        Args:
+            index: of the frame.
+            seconds: of the frame.
+            look: the landmark network on this frame: regions (N, 4) → poses.
+        """
         self.n_frames += 1
-        boxes = boxes_from_poses(poses.pose_px, *self._size)
-        good = (poses.scores >= _LEAST_SCORE) & look_like_people(poses.pose_px, *self._size)
-        for i, track in enumerate(self._live):
-            if good[i] and compute_ious(boxes[i : i + 1], track.box[None])[0, 0] >= _LEAST_IOU:
-                self._see(track, index, seconds, poses, boxes, i)
+        astray = self._follow(index, seconds, self._live, look(self._regions(self._live)))
+        if astray:
+            shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
+            self._follow(index, seconds, astray, look(narrow_regions(self._regions(astray), shoulders)))
         self._drop_doubles(index)
         self._end(seconds)
+
+    def _follow(self, index: int, seconds: float, tracks: list[_Live], poses: Poses) -> list[_Live]:
+        """See the tracks whose pose continues them; return the others."""
+        boxes = boxes_from_poses(poses.pose_px, *self._size)
+        people = look_like_people(poses.pose_px, poses.regions, *self._size)
+        astray = []
+        for i, track in enumerate(tracks):
+            if people[i] and _continues(track, boxes[i], poses.pose_px[i], float(poses.scores[i])):
+                self._see(track, index, seconds, poses, boxes, i)
+            else:
+                astray.append(track)
+        return astray
 
     def join(self, index: int, seconds: float, found: Poses) -> None:
         """Take a fresh detection: confirm the live tracks that it shows, bring lost ones back, start new ones."""
@@ -95,6 +114,10 @@ class Tracker:
         return [
             PersonTrack(frames=track.frames, boxes_xyxy=track.boxes, pose_px=track.poses, scores=track.scores) for track in kept
         ]
+
+    @staticmethod
+    def _regions(tracks: list[_Live]) -> NDArray[np.float64]:
+        return np.array([track.region for track in tracks]).reshape(-1, 4)
 
     def _compare(self, boxes: NDArray[np.float32], pose_px: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return likeness (tracks, detections): IoU of boxes, plus 1 where head or shoulders are the same."""
@@ -137,7 +160,18 @@ class Tracker:
             else:
                 kept.append(i)
 
+    def has_lost(self, index: int) -> bool:
+        """Return whether a live track was not seen in the frame carried last."""
+        return any(not track.frames or track.frames[-1] != index for track in self._live)
+
     def _end(self, seconds: float) -> None:
         lost = [track for track in self._live if seconds - track.seen_at > self._lost_after]
         self._live = [track for track in self._live if seconds - track.seen_at <= self._lost_after]
         self._ended += lost
+
+
+def _continues(track: _Live, box: NDArray[np.float32], pose_px: NDArray[np.float32], score: float) -> bool:
+    """Whether a pose is the tracked person a moment later: the same head or shoulders, or most of the box; sure, or hardly moved."""
+    near = compute_ious(box[None], track.box[None])[0, 0] >= _MOST_OF_BOX or share_parts(pose_px[None], track.pose[None])[0, 0]
+    area = np.prod(np.maximum(track.box[2:] - track.box[:2], 0))[None]
+    return bool(near and (score >= _LEAST_SCORE or compute_oks(track.pose[None], pose_px[None], area)[0, 0] >= _HARDLY_MOVED))
