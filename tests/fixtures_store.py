@@ -60,7 +60,7 @@ class PostgresServer:
         return f"postgresql+psycopg://curate:{PASSWORD}@127.0.0.1:{self.port}/{name}"
 
     def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)  # PostgreSQL's "fast": it does not wait for clients
+        self._process.send_signal(signal.SIGQUIT)  # PostgreSQL's "immediate": nothing here is worth a checkpoint
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
