@@ -150,7 +150,7 @@ class Client:
         if response.status_code == 404 and missing is not ...:
             return missing
         if response.status_code in (401, 403):
-            raise AuthError(_SERVICE, self.url, f"{method} {path}: not allowed for this token ({response.status_code})")
+            raise AuthError(_SERVICE, self.url, f"{method} {path}: refused ({response.status_code}) {_shorten(response.text)}")
         if response.is_error:
             raise ServerError(_SERVICE, self.url, f"{method} {path}: {response.status_code} {_shorten(response.text)}")
         return self._read(response) if response.content else None
