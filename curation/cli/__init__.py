@@ -76,7 +76,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line: exit 0 on success, 1 with one line on an expected failure, 2 on wrong usage, 130 on Ctrl-C."""
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
