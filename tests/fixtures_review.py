@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import av
 import cv2
+import httpx
 import numpy as np
 import pytest
 
-from curation.config import Config, create_workspace
+from curation.config import Config, Workspace, create_workspace
 from curation.store import ArrayStore, Catalogue
 from schemas.records import Clip, HumanSpan, PoseTrack, PredictedSpan, Tubelet
 from schemas.scores import SampleScore
@@ -126,6 +133,77 @@ def _score(span: HumanSpan, rng: np.random.Generator) -> SampleScore:
         tubelet_id=span.tubelet_id, axis=AXIS, label=span.value, suggested=VALUES[int(p.argmax())], value=1 - own,
         loss=-np.log(own),        method="out-of-fold-loss", model="cnn-lstm", out_of_sample=True,
     )  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def run_review_app(workspace: Workspace, port: int, *arguments: str):
+    """The real app in a process of its own; yields its address once it answers, and stops it by SIGTERM."""
+    log = workspace.folder("logs") / "fiftyone.log"
+    command = [sys.executable, "-m", "curation.review.app", "--workspace", str(workspace.root), "--port", str(port)]
+    with log.open("w") as stream:
+        process = subprocess.Popen([*command, "--no-browser", *arguments], stdout=stream, stderr=stream)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 120
+            while not _answers(url):
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.25)
+            yield url
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0, log.read_text()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/fiftyone", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@attrs.frozen
+class ReviewApp:
+    """A running app on a filled workspace."""
+
+    workspace: Workspace
+    url: str
+    dataset: str
+
+    def list_verdicts(self):
+        with Catalogue.open(self.workspace.catalogue_url) as catalogue:
+            return catalogue.list_verdicts(AXIS)
+
+    def list_scores(self):
+        """Most loss first, as the page shows them."""
+        with Catalogue.open(self.workspace.catalogue_url) as catalogue:
+            return sorted(catalogue.list_scores(AXIS), key=lambda score: -score.loss)
+
+
+@pytest.fixture(scope="session")
+def fill_review_workspace():
+    """The function that makes a filled workspace."""
+    return fill_workspace
+
+
+@pytest.fixture(scope="session")
+def start_review_app():
+    """The context manager that runs the app."""
+    return run_review_app
+
+
+@pytest.fixture(scope="module")
+def review_app(tmp_path_factory: pytest.TempPathFactory):
+    """The app on a workspace of 18 labels, one for each test module."""
+    workspace = fill_workspace(tmp_path_factory.mktemp("review-app") / "school")
+    with run_review_app(workspace, free_port()) as url:
+        yield ReviewApp(workspace, url, f"school-{AXIS}")
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_mongod", "join_mongod", "leave_mongod", "read_mongod", "stop_mongod"]
 
-START_TIMEOUT = 60.0
+START_TIMEOUT, STOP_TIMEOUT = 60.0, 20.0
 _held: dict[Path, IO[str]] = {}
 
 
@@ -182,10 +182,12 @@ def _terminate(process: psutil.Process | None) -> None:
 
     if process is None:
         return
+    deadline = time.monotonic() + STOP_TIMEOUT
     try:
         process.terminate()
-        process.wait(20)
-    except psutil.TimeoutExpired:
-        process.kill()
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # a zombie: the process that started it lives on
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(0.02)
     except psutil.NoSuchProcess:
         pass

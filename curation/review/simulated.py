@@ -151,7 +151,8 @@ def _post(app_url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         response = httpx.post(f"{app_url.rstrip('/')}{path}", json=body, timeout=120)
         answer: dict[str, Any] = response.json()
         if response.is_error:
-            raise ServerError("FiftyOne", app_url, f"{path}: {answer.get('message') or response.reason_phrase}")
+            trace = str(answer.get("stack") or response.reason_phrase).strip().splitlines()
+            raise ServerError("FiftyOne", app_url, f"{path}: {trace[-1]}")
     except (httpx.HTTPError, ValueError) as error:
         raise ServerError("FiftyOne", app_url, f"{path}: {' '.join(str(error).split()) or type(error).__name__}") from error
     return answer

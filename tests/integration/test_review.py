@@ -1,0 +1,213 @@
+"""The dataset in a real FiftyOne: what it shows, that it is only a view, and that it can be rebuilt."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.review.actions import record_verdict
+from curation.review.dataset import build_dataset, find_dataset, name_dataset
+from curation.review.decide import decide, read_link, show_verdicts
+from curation.store import ArrayStore, Catalogue
+from schemas.errors import InvalidField, NotEnoughData, UnknownName, WorkspaceError
+
+pytestmark = pytest.mark.integration
+AXIS = "behaviour"
+
+
+@pytest.fixture
+def parts(review_workspace):
+    """Workspace, catalogue, arrays; every verdict that a test leaves is taken back."""
+    with Catalogue.open(review_workspace.catalogue_url) as catalogue:
+        yield review_workspace, catalogue, ArrayStore(review_workspace.folder("arrays"))
+        for label in catalogue.current_labels(AXIS):
+            while label.verdict is not None:
+                record_verdict(catalogue, [label.tubelet_id], AXIS, "undo")
+                label = next(c for c in catalogue.current_labels(AXIS) if c.tubelet_id == label.tubelet_id)
+
+
+def by_tubelet(dataset, field):
+    return dict(zip(*dataset.values(["tubelet", field]), strict=True))
+
+
+def test_one_sample_for_each_label_with_what_the_catalogue_says(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    assert dataset.name == name_dataset(workspace, AXIS) == "school-behaviour"
+    assert dataset.persistent
+    labels = {label.tubelet_id: label for label in catalogue.current_labels(AXIS)}
+    scores = {score.tubelet_id: score for score in catalogue.list_scores(AXIS)}
+    proposals = {span.tubelet_id: span for span in catalogue.list_predictions(AXIS)}
+    contexts = catalogue.describe_tubelets()
+    assert len(dataset) == len(labels) == 18
+    for sample in dataset:
+        label, score, span = labels[sample.tubelet], scores[sample.tubelet], proposals[sample.tubelet]
+        context = contexts[sample.tubelet]
+        assert (sample.label.label, sample.suggested.label, sample.proposal.label) == (
+            label.span.value,
+            score.suggested,
+            span.value,
+        )
+        assert sample.proposal.confidence == pytest.approx(span.score)
+        assert (sample.loss, sample.suspicion) == (pytest.approx(score.loss), pytest.approx(score.value))
+        assert (sample.student, sample.lesson, sample.camera, sample.school) == (context.student, context.lesson, "front", "north")
+        assert (sample.verdict, sample.curator, sample.original) == (None, None, None)
+        assert sample.doubt == (None if score.suggested == label.span.value else f"looks like {score.suggested}")
+        assert sample.reason.startswith(f"{label.original.annotator} says {label.span.value}; a model that never saw this lesson ")
+        assert f"loss {score.loss:.2f}" in sample.reason
+        assert sample.end - sample.start == pytest.approx(22 / 12, abs=2e-3)
+        assert Path(sample.filepath).is_file()
+        assert workspace.root in Path(sample.filepath).parents
+
+
+def test_the_pose_is_drawn_in_every_panel_with_the_skeletons_edges(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    skeleton = workspace.taxonomy.skeleton
+    assert dataset.default_skeleton.labels == list(skeleton.nodes)
+    assert [tuple(edge) for edge in dataset.default_skeleton.edges] == list(skeleton.edges)
+    for figures in dataset.values("pose.keypoints.points"):
+        assert len(figures) == 4
+        for panel, points in enumerate(np.array(figures)):
+            shoulders = points[[11, 12], 0] * 972
+            assert (panel * 244 <= shoulders).all()
+            assert (shoulders <= panel * 244 + 240).all()
+            assert np.isnan(points[25:]).all()
+
+
+def test_the_views_are_in_the_order_that_they_promise(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    ranked = [score.tubelet_id for score in catalogue.list_scores(AXIS)]
+    assert dataset.load_saved_view("Most suspect first").values("tubelet") == ranked
+    losses = dataset.load_saved_view("Highest loss first").values("loss")
+    assert losses == sorted(losses, reverse=True)
+    assert len(losses) == 18
+    assert dataset.load_saved_view("Not yet reviewed").values("tubelet") == ranked
+    pairs = [name for name in dataset.list_saved_views() if name.startswith("Labelled ")]
+    assert pairs
+    for name in pairs:
+        view = dataset.load_saved_view(name)
+        label, suggested = name.removeprefix("Labelled ").split(", looks like ")
+        assert set(view.values("label.label")) == {label}
+        assert set(view.values("suggested.label")) == {suggested}
+
+
+def test_a_decision_lands_in_the_catalogue_and_on_the_page(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    top = dataset.load_saved_view("Highest loss first").limit(3)
+    ids, tubelets = top.values(["id", "tubelet"])
+    suggested = top.values("suggested.label")
+    assert decide(dataset, ids[:1], "drop", curator="cy").message == "Dropped 1 label"
+    assert decide(dataset, ids[1:2], "relabel", value=suggested[1], curator="cy").tubelet_ids == [tubelets[1]]
+    assert decide(dataset, ids[2:], "keep", curator="cy").message == "Kept 1 label"
+    standing = {c.tubelet_id: (c.span.value, c.dropped) for c in catalogue.current_labels(AXIS) if c.verdict}
+    assert standing[tubelets[0]][1] is True
+    assert standing[tubelets[1]] == (suggested[1], False)
+    assert len(standing) == 3
+    dataset.reload()
+    assert [by_tubelet(dataset, "verdict")[t] for t in tubelets] == ["dropped", "relabelled", "kept"]
+    assert by_tubelet(dataset, "label.label")[tubelets[1]] == suggested[1]
+    assert by_tubelet(dataset, "doubt")[tubelets[1]] is None
+    assert by_tubelet(dataset, "original")[tubelets[1]] not in (None, suggested[1])
+    assert dataset.load_saved_view("Not yet reviewed").count() == 15
+    assert dataset.load_saved_view("Dropped").values("tubelet") == tubelets[:1]
+
+
+def test_undo_takes_back_the_chosen_or_else_the_newest_decision(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    ids = dataset.values("id")
+    decide(dataset, ids[:2], "drop")
+    decide(dataset, ids[2:5], "keep")
+    assert decide(dataset, ids[:1], "undo").message == "Took back the decision on 1 label"
+    assert decide(dataset, [], "undo").message == "Took back the decision on 3 labels"
+    assert decide(dataset, ids[1:2], "drop").message == "That is decided already"
+    assert [v for v in dataset.values("verdict") if v] == ["dropped"]
+
+
+def test_a_rebuild_shows_all_verdicts_and_replaces_the_dataset(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    tubelets = dataset.values("tubelet")
+    record_verdict(catalogue, tubelets[:2], AXIS, "drop", curator="cy")
+    assert set(dataset.values("verdict")) == {None}
+    show_verdicts(dataset, catalogue, AXIS)
+    assert by_tubelet(dataset, "verdict")[tubelets[1]] == "dropped"
+    record_verdict(catalogue, tubelets[1:3], AXIS, "relabel", value="sleep", curator="di")
+    again = build_dataset(workspace, catalogue, arrays)
+    import fiftyone as fo
+
+    assert fo.list_datasets() == ["school-behaviour"]
+    assert again.name == "school-behaviour"
+    assert [by_tubelet(again, "verdict")[t] for t in tubelets[:4]] == ["dropped", "relabelled", "relabelled", None]
+    assert [by_tubelet(again, "curator")[t] for t in tubelets[:3]] == ["cy", "di", "di"]
+    assert len(again) == 18
+
+
+def test_a_build_that_broke_off_leaves_the_review_before_it_and_the_next_one_works(parts, monkeypatch):
+    workspace, catalogue, arrays = parts
+    build_dataset(workspace, catalogue, arrays)
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayStore, "read_tracks", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_dataset(workspace, catalogue, arrays)
+    assert len(find_dataset(workspace)) == 18
+    assert len(build_dataset(workspace, catalogue, arrays)) == 18
+
+
+def test_an_axis_without_labels_gives_an_empty_review_with_all_fields(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays, axis="posture")
+    assert len(dataset) == 0
+    assert {"label", "loss", "verdict", "pose"} <= set(dataset.get_field_schema())
+    assert "Highest loss first" in dataset.list_saved_views()
+    assert read_link(dataset).axis.id == "posture"
+    dataset.delete()
+
+
+def test_an_unknown_axis_is_refused(parts):
+    workspace, catalogue, arrays = parts
+    with pytest.raises(UnknownName, match="unknown axis 'mood'; known: behaviour, posture"):
+        build_dataset(workspace, catalogue, arrays, axis="mood")
+
+
+def test_media_that_has_gone_leaves_its_labels_out_and_says_so(parts):
+    workspace, catalogue, arrays = parts
+    clip = catalogue.list_clips()[0]
+    hidden = Path(clip.uri).rename(Path(clip.uri).with_suffix(".away"))
+    for strip in (workspace.root / "crops" / "tubelets" / clip.id).iterdir():
+        strip.unlink()
+    try:
+        dataset = build_dataset(workspace, catalogue, arrays)
+        assert len(dataset) == 9
+        assert "no such file" in dataset.info["curate"]["problems"][clip.id]
+    finally:
+        hidden.rename(clip.uri)
+    assert len(build_dataset(workspace, catalogue, arrays)) == 18
+
+
+def test_refusals_write_nothing(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    first = dataset.first().id
+    digest = catalogue.digest()
+    with pytest.raises(UnknownName, match="unknown sample '0123456789abcdef01234567'"):
+        decide(dataset, [first, "0123456789abcdef01234567"], "drop")
+    with pytest.raises(UnknownName, match="unknown value of axis behaviour 'dance'"):
+        decide(dataset, [first], "relabel", value="dance")
+    with pytest.raises(InvalidField, match="undo: expected a label with a verdict"):
+        decide(dataset, [first], "undo")
+    with pytest.raises(NotEnoughData, match="labels to decide on"):
+        decide(dataset, [], "drop")
+    assert catalogue.digest() == digest
+
+
+def test_a_dataset_of_somebody_else_is_refused(parts):
+    build_dataset(*parts)
+    import fiftyone as fo
+
+    with pytest.raises(WorkspaceError, match="is no review of a workspace"):
+        read_link(fo.Dataset("other", overwrite=True))
+    fo.delete_dataset("other")
