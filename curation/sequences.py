@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from curation.store import ArrayStore, Catalogue
     from curation.store.media import TubeletContext
 
-__all__ = ["collect_sequences", "find_contexts", "read_by_clip", "skeleton_edges"]
+__all__ = ["collect_sequences", "find_contexts", "read_by_clip", "skeleton_edges", "stack_sequences"]
 
 
 def collect_sequences(
