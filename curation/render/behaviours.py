@@ -68,7 +68,13 @@ class Segment:
         """Put the wrist of `side` (+1 left) at `point`, given for the left; x is mirrored for the right."""
         name = "l" if side > 0 else "r"
         x, y, z = point
-        self.set(**{f"{name}x": side * x + self.near(spread), f"{name}y": y + abs(self.near(spread / 3)), f"{name}z": z + self.near(spread)})
+        self.set(
+            **{
+                f"{name}x": side * x + self.near(spread),
+                f"{name}y": y + abs(self.near(spread / 3)),
+                f"{name}z": z + self.near(spread),
+            }
+        )
         self.set(**{f"{name}_out": out + self.near(0.08), f"{name}_up": up, f"{name}_fist": fist})
 
     def wander(self, seconds: float, scale: float) -> Array:
@@ -145,7 +151,9 @@ def turn_page(s: Segment) -> None:
     reach = s.style.reach
     raised = 0.05 * s.pick(0.7, 0.3)
     s.set(book=1.0, lean=0.1 + s.style.slouch + s.near(0.05))
-    s.set(head_pitch=0.58 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05))
+    s.set(
+        head_pitch=0.58 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05)
+    )
     s.place(main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
     s.place(-main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
     sweep = s.bumps(1.9 / s.style.speed, 1.0 / s.style.speed, 0.4)

@@ -26,7 +26,13 @@ FALL = {"bob": 0.155, "long": 0.29, "curly": 0.06}
 def _face() -> tuple[Array, dict[str, list[int]]]:
     """Return the points (n, 3) of a face's features around the head's centre (left, up, back; metres), and their places by name."""
     parts: dict[str, list[tuple[float, float, float]]] = {
-        "mouth": [(0.027, -0.059, -0.094), (0.012, -0.057, -0.106), (0, -0.059, -0.108), (-0.012, -0.057, -0.106), (-0.027, -0.059, -0.094)],
+        "mouth": [
+            (0.027, -0.059, -0.094),
+            (0.012, -0.057, -0.106),
+            (0, -0.059, -0.108),
+            (-0.012, -0.057, -0.106),
+            (-0.027, -0.059, -0.094),
+        ],
         "lip": [(0.015, -0.067, -0.1), (0, -0.069, -0.104), (-0.015, -0.067, -0.1)],
         "nose": [(0.006, 0.02, -0.1), (0.017, -0.03, -0.1), (0, -0.026, -0.124), (-0.017, -0.03, -0.1), (-0.006, 0.02, -0.1)],
         "nostrils": [(0.016, -0.032, -0.1), (0, -0.035, -0.116), (-0.016, -0.032, -0.1)],
@@ -39,8 +45,12 @@ def _face() -> tuple[Array, dict[str, list[int]]]:
         parts[f"{name} eye"] = [(side * x, y, -0.1 + 0.35 * max(x - 0.02, 0)) for x, y in rim]
         parts[f"{name} iris"] = [(side * 0.031, 0.0172, -0.097)]
         parts[f"{name} brow"] = [(side * 0.014, 0.041, -0.099), (side * 0.032, 0.047, -0.094), (side * 0.05, 0.041, -0.08)]
-        parts[f"{name} glass"] = [(side * (0.032 + 0.021 * np.cos(a)), 0.015 + 0.018 * np.sin(a), -0.108 + 0.01 * abs(np.cos(a))) for a in ring]
-        parts[f"{name} ear"] = [(side * (0.083 + 0.006 * np.cos(a)), -0.004 + 0.03 * np.sin(a), 0.008 + 0.017 * np.cos(a)) for a in ring]
+        parts[f"{name} glass"] = [
+            (side * (0.032 + 0.021 * np.cos(a)), 0.015 + 0.018 * np.sin(a), -0.108 + 0.01 * abs(np.cos(a))) for a in ring
+        ]
+        parts[f"{name} ear"] = [
+            (side * (0.083 + 0.006 * np.cos(a)), -0.004 + 0.03 * np.sin(a), 0.008 + 0.017 * np.cos(a)) for a in ring
+        ]
     points: list[tuple[float, float, float]] = []
     places = {}
     for name, part in parts.items():

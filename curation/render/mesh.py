@@ -74,7 +74,9 @@ def _covers(style: str, at: Array) -> NDArray[np.bool_]:
     return covered
 
 
-def draw_mesh(image: Image, camera: Camera, vertices: Array, facets: NDArray[np.int64], colours: Array, gloss: float = 0.5) -> Array:
+def draw_mesh(
+    image: Image, camera: Camera, vertices: Array, facets: NDArray[np.int64], colours: Array, gloss: float = 0.5
+) -> Array:
     """Draw the facets that face the camera, far ones first, each in its colour (m, 3) by the light that falls on it.
 
     `vertices` (n, 3) are world metres; facets run so that their outer side is found from the surface's middle. Returns the px (n, 2).

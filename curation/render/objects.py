@@ -19,7 +19,14 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 
-def _sheet(image: Image, figure: Figure, centre: tuple[float, float], size: tuple[float, float], colour: tuple[int, int, int], lift: float = 0.004) -> Array:
+def _sheet(
+    image: Image,
+    figure: Figure,
+    centre: tuple[float, float],
+    size: tuple[float, float],
+    colour: tuple[int, int, int],
+    lift: float = 0.004,
+) -> Array:
     (x, z), (w, d) = centre, (size[0] / 2, size[1] / 2)
     y = DESK_TOP + lift
     px = figure.see(np.array([[x - w, y, z - d], [x + w, y, z - d], [x + w, y, z + d], [x - w, y, z + d]]))
@@ -42,7 +49,7 @@ def draw_on_desk(image: Image, figure: Figure) -> None:
         for line in range(4):
             _sheet(image, figure, (side * 0.1, z - 0.09 + 0.055 * line), (0.15, 0.008), (170, 168, 164), 0.015)
     page = state[column("page")]
-    if 0.04 < page:
+    if page > 0.04:
         angle = np.pi * page * 0.75
         x, y = 0.19 * np.cos(angle), 0.19 * np.sin(angle)
         side = -1.0 if figure.body.objects[figure.step, column("lx")] > 0.12 else 1.0

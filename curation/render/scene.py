@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from curation.render.geometry import Camera, Desk, unit
 from curation.render.strokes import polygon
 
-__all__ = ["CAMERAS", "Room", "Seating", "Layer", "make_camera", "make_room", "paint_background", "paint_seat"]
+__all__ = ["CAMERAS", "Layer", "Room", "Seating", "make_camera", "make_room", "paint_background", "paint_seat"]
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -74,7 +74,12 @@ def make_camera(name: str, room: Room, size: tuple[int, int], rng: np.random.Gen
     x, y, z = CAMERAS[name]
     position = (x * wide + rng.normal(0, 0.08), y + rng.normal(0, 0.05), z - 0.9 * (wide - 1) + rng.normal(0, 0.08))
     corners = np.array(
-        [[s.origin[0] + dx, s.origin[1] + y, s.origin[2] + dz] for s in room.seats for dx in (-0.4, 0.4) for y, dz in ((0.55, -0.6), (1.72, 0))]
+        [
+            [s.origin[0] + dx, s.origin[1] + y, s.origin[2] + dz]
+            for s in room.seats
+            for dx in (-0.4, 0.4)
+            for y, dz in ((0.55, -0.6), (1.72, 0))
+        ]
     )
     target = corners.mean(axis=0)
     for _ in range(8):
@@ -87,7 +92,9 @@ def make_camera(name: str, room: Room, size: tuple[int, int], rng: np.random.Gen
         target = target + (right * middle[0] - np.cross(ahead, right) * middle[1]) / 1000 * distance
     half = np.abs(px - np.array(size) / 2).max(axis=0)
     focal = 1000 * float(np.min(np.array(size) / 2 * 0.985 / half))
-    return Camera(name=name, position=position, target=(float(target[0]), float(target[1]), float(target[2])), focal=focal, size=size)
+    return Camera(
+        name=name, position=position, target=(float(target[0]), float(target[1]), float(target[2])), focal=focal, size=size
+    )
 
 
 def _shade(colour: Any, factor: float) -> tuple[float, float, float]:
@@ -112,18 +119,32 @@ def paint_background(camera: Camera, room: Room, rng: np.random.Generator) -> Im
         face([(side, 0, back), (side, 0, 1.2), (side, 3.6, 1.2), (side, 3.6, back)], _shade(room.wall, tone))
     for k in range(3):
         z = 2.2 + 1.5 * k
-        face([(-half + 0.01, 1.1, z), (-half + 0.01, 1.1, z + 1.1), (-half + 0.01, 2.6, z + 1.1), (-half + 0.01, 2.6, z)], (226, 236, 244))
+        face(
+            [(-half + 0.01, 1.1, z), (-half + 0.01, 1.1, z + 1.1), (-half + 0.01, 2.6, z + 1.1), (-half + 0.01, 2.6, z)],
+            (226, 236, 244),
+        )
     for _ in range(4):
         x, y, w, h = rng.uniform(-half + 0.3, half - 1.2), rng.uniform(1.7, 2.3), rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.6)
-        face([(x, y, back - 0.01), (x + w, y, back - 0.01), (x + w, y + h, back - 0.01), (x, y + h, back - 0.01)], rng.integers(70, 230, 3))
+        face(
+            [(x, y, back - 0.01), (x + w, y, back - 0.01), (x + w, y + h, back - 0.01), (x, y + h, back - 0.01)],
+            rng.integers(70, 230, 3),
+        )
     for row in range(room.rows, -1, -1):
         z, y = FIRST_ROW + (row - 0.55) * ROW_PITCH, max(row - 0, 0) * TIER
         if row < room.rows:
-            face([(-half, y, z), (half, y, z), (half, y, z + ROW_PITCH), (-half, y, z + ROW_PITCH)], _shade(room.floor, 0.92 + 0.05 * row))
+            face(
+                [(-half, y, z), (half, y, z), (half, y, z + ROW_PITCH), (-half, y, z + ROW_PITCH)],
+                _shade(room.floor, 0.92 + 0.05 * row),
+            )
             face([(-half, y - TIER, z), (half, y - TIER, z), (half, y, z), (-half, y, z)], _shade(room.floor, 0.7))
         else:
-            face([(-half, y - TIER, z), (half, y - TIER, z), (half, y - TIER, back), (-half, y - TIER, back)], _shade(room.floor, 0.95))
-    grain = cv2.resize(rng.normal(0, 2.5, (height // 16, width // 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+            face(
+                [(-half, y - TIER, z), (half, y - TIER, z), (half, y - TIER, back), (-half, y - TIER, back)],
+                _shade(room.floor, 0.95),
+            )
+    grain = cv2.resize(
+        rng.normal(0, 2.5, (height // 16, width // 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )[..., None]
     return np.clip(cv2.GaussianBlur(image, (5, 5), 1.1) + grain, 0, 255).astype(np.uint8)
 
 
@@ -177,10 +198,16 @@ def _paint_desk(seat: Seating, room: Room) -> list[Face]:
     ]  # fmt: skip
     return [
         *legs,
-        ([(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)], _shade(wood, 0.66)),
+        (
+            [(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)],
+            _shade(wood, 0.66),
+        ),
         ([(x1, top - 0.03, z1), (x1, top - 0.03, z2), (x1, top, z2), (x1, top, z1)], _shade(wood, 0.78)),
         ([(x2, top - 0.03, z1), (x2, top - 0.03, z2), (x2, top, z2), (x2, top, z1)], _shade(wood, 0.74)),
         ([(x1, top, z1), (x2, top, z1), (x2, top, z2), (x1, top, z2)], wood),
-        ([(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)], _shade(wood, 1.05)),
+        (
+            [(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)],
+            _shade(wood, 1.05),
+        ),
         ([(x1, top - 0.03, z1), (x2, top - 0.03, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84)),
     ]

@@ -154,4 +154,3 @@ def _outline(body: Body, look: Look, origin: Array, camera: Camera, room: Room) 
     empty = (box[:, 2] - box[:, 0] < 2) | (box[:, 3] - box[:, 1] < 2)
     box[empty] = np.nan
     return box
-

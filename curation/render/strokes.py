@@ -68,7 +68,12 @@ def limb(image: Image, a: Array, b: Array, wide_a: float, wide_b: float, colour:
         ra, rb = max(wide_a * share, 0.5), max(wide_b * share, 0.5)
         px, py, qx, qy = ax + nx * wide_a * shift, ay + ny * wide_a * shift, bx + nx * wide_b * shift, by + ny * wide_b * shift
         shade = tone(colour, light)
-        corners = [(px + nx * ra, py + ny * ra), (qx + nx * rb, qy + ny * rb), (qx - nx * rb, qy - ny * rb), (px - nx * ra, py - ny * ra)]
+        corners = [
+            (px + nx * ra, py + ny * ra),
+            (qx + nx * rb, qy + ny * rb),
+            (qx - nx * rb, qy - ny * rb),
+            (px - nx * ra, py - ny * ra),
+        ]
         cv2.circle(image, (round(px * 16 - 8), round(py * 16 - 8)), int(ra * 16), shade, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(image, (round(qx * 16 - 8), round(qy * 16 - 8)), int(rb * 16), shade, -1, cv2.LINE_AA, _SHIFT)
         fixed = np.array([(round(x * 16 - 8), round(y * 16 - 8)) for x, y in corners], np.int32)

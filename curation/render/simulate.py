@@ -1,0 +1,124 @@
+"""Poses without pictures: what a pose estimator would say of rendered lessons, in seconds instead of minutes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.render.behaviours import RATE
+from curation.render.classroom import RenderConfig, set_up
+from curation.render.measure import majority
+from curation.render.scene import CAMERAS
+from curation.render.stage import observe, seed_for
+from schemas.sequences import SequenceSet
+from schemas.vocabulary import BLAZEPOSE_33
+
+__all__ = ["add_estimator_noise", "simulate_poses"]
+
+Array = NDArray[np.float64]
+
+_SPREAD = np.full(33, 1.0)
+_SPREAD[:11], _SPREAD[11:13], _SPREAD[13:15], _SPREAD[15:23], _SPREAD[23:25], _SPREAD[25:] = 0.5, 0.9, 1.5, 1.6, 1.6, 3.0
+"""Error of each landmark relative to the others, as a pose estimator makes it."""
+
+
+def simulate_poses(
+    *, seed: int = 0, lessons: int = 24, seconds: float = 48.0, window: float = 2.0, fps: float = 6.0, noise: float = 1.0,
+    config: RenderConfig | None = None,
+) -> SequenceSet:  # fmt: skip
+    """Return labelled pose sequences of rendered lessons as a pose estimator would see them, without drawing anything.
+
+    Every lesson has a class of its own (other students, other looks, other ways of moving) and is seen by one camera, in turn.
+
+    Args:
+        seed: same seed, same sequences.
+        lessons: number of lessons; one group each.
+        seconds: length of a lesson.
+        window: length of a sequence in seconds.
+        fps: samples per second.
+        noise: size of the estimator's errors; 1 = as measured, 0 = the exact landmarks.
+        config: rows, columns and picture size of the room [default: those of `RenderConfig`].
+
+    Returns:
+        pose (N, S, 33, 4): x px, y px, z, visibility, NaN where nobody was found; label = behaviour of most frames of the window;
+        group = lesson; id = lesson/student/window.
+
+    Raises:
+        InvalidField: if a number is out of its range.
+    """
+    from attrs import evolve
+
+    base = evolve(config or RenderConfig(), seed=seed, lessons=lessons, seconds=seconds, classes=0)
+    samples = max(1, round(window * fps))
+    poses, labels, groups, ids = [], [], [], []
+    for lesson in range(lessons):
+        room, camera, plan = set_up(base, lesson, list(CAMERAS)[lesson % len(CAMERAS)])
+        n_windows = int(seconds / window + 1e-6)
+        starts = np.arange(n_windows) * window
+        times = (starts[:, None] + np.arange(samples) / fps).ravel()
+        truth, _ = observe(plan, room, camera, times, fps)
+        dense = np.stack([_labels_of(member.performance.behaviour, starts, window) for member in plan.members], axis=1)
+        rng = seed_for(seed, "estimator", lesson)
+        shape = (n_windows, samples, len(plan.members), 33, 4)
+        seen = add_estimator_noise(truth.pose.reshape(shape).astype(np.float64), rng, noise)
+        for w, p in np.ndindex(n_windows, len(plan.members)):
+            if np.isfinite(seen[w, :, p, 0, 0]).mean() >= 0.5:
+                poses.append(seen[w, :, p])
+                labels.append(dense[w, p])
+                groups.append(plan.name)
+                ids.append(f"{plan.name}/{plan.members[p].name}/{w}")
+    return SequenceSet(
+        pose=np.array(poses), label=np.array(labels), group=np.array(groups), id=np.array(ids),
+        skeleton=np.array(BLAZEPOSE_33.edges), fps=fps,
+    )  # fmt: skip
+
+
+def _labels_of(behaviour: NDArray[np.int64], starts: Array, window: float) -> NDArray[np.str_]:
+    from curation.render.behaviours import BEHAVIOURS
+
+    names = np.array(BEHAVIOURS)[behaviour]
+    spans = [(round(start * RATE), round((start + window) * RATE)) for start in starts]
+    return np.array([majority(names[a:b]) for a, b in spans])
+
+
+def add_estimator_noise(pose: Array, rng: np.random.Generator, scale: float) -> Array:
+    """Return true poses (W, S, P, 33, 4) as an estimator would give them.
+
+    An error that stays over the window, one that drifts and one of each frame, all in parts of the torso's size and larger for hidden
+    landmarks, hands and bodies bent over the desk; arms that the estimator takes for elsewhere; and frames in which nobody is found.
+    """
+    if scale == 0:
+        return pose.copy()
+    windows, samples, people = pose.shape[:3]
+    middles = pose[..., [11, 12], :3].mean(axis=-2) - pose[..., [23, 24], :3].mean(axis=-2)
+    size = np.linalg.norm(middles, axis=-1)[..., None]
+    flat = 1 - np.clip(np.linalg.norm(middles[..., :2], axis=-1)[..., None] / size, 0.3, 1)
+    hidden = pose[..., 3] < 0.5
+    factor = scale * size * _SPREAD * np.where(hidden, 2.4, 1.0) * (1 + 1.6 * flat)
+    still = rng.normal(0, 0.05, (windows, 1, people, 33, 3))
+    drift = np.cumsum(rng.normal(0, 0.03, (windows, samples, people, 33, 3)), axis=1) * 0.5
+    white = rng.normal(0, 0.015, (windows, samples, people, 33, 3))
+    noisy = pose.copy()
+    noisy[..., :3] += (still + drift + white) * factor[..., None] * [1, 1, 2]
+    body = rng.normal(0, 0.04, (windows, 1, people, 1, 2)) * size[..., None]
+    noisy[..., :2] += body * scale
+    _lose_arms(noisy, rng, size, scale)
+    doubt = np.where(hidden, 2.2, 0.06) * (0.4 + rng.random((windows, 1, people, 33)) + 0.3 * rng.random(pose.shape[:-1]))
+    noisy[..., 3] = np.exp(-doubt)
+    gone = rng.random((windows, samples, people)) < 0.012 * scale
+    noisy[gone] = np.nan
+    return noisy
+
+
+def _lose_arms(pose: Array, rng: np.random.Generator, size: Array, scale: float) -> None:
+    """Put the hand of some windows elsewhere: on the other hand, or far off its place."""
+    windows, _, people = pose.shape[:3]
+    for side in (0, 1):
+        hand, other = np.arange(15 + side, 23 + side, 2), np.arange(16 - side, 24 - side, 2)
+        kind = rng.random((windows, people))
+        off = rng.normal(0, 0.3, (windows, people, 2))
+        for w, p in np.argwhere(kind < 0.06 * scale):
+            if kind[w, p] < 0.025 * scale:
+                pose[w, :, p, hand, :2] = pose[w, :, p, other, :2]
+            else:
+                pose[w, :, p, hand, :2] += off[w, p] * size[w, :, p, None].mean()
