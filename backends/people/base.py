@@ -21,13 +21,17 @@ def _floats(value: object) -> Float32:
     return np.asarray(value, np.float32)
 
 
+def _integers(value: object) -> NDArray[np.int64]:
+    return np.asarray(value, np.int64)
+
+
 @frozen(kw_only=True, eq=False)
 class Detections:
     """N people in one image, best first.
 
     `boxes_xyxy` (N, 4) px of the full frame, `scores` (N,) in [0, 1] (1 = surely a person), `pose_px` (N, 33, 4) = x px, y px,
-    z (px scale, smaller is nearer), visibility in [0, 1]. `regions` (N, 4), if the detector knows them, are where the landmark network
-    should look for the same people in the next frame (see `backends.people.regions`).
+    z (px scale, smaller is nearer), visibility in [0, 1]. `regions` (N, 4), if the detector knows them, are where to look for the
+    same people in the next frame (see `backends.people.regions`).
     """
 
     boxes_xyxy: Float32 = field(converter=_floats)
@@ -57,7 +61,7 @@ class PersonTrack:
     how sure the pose network is that the person is there, in [0, 1]. A frame in which the person is not seen is absent.
     """
 
-    frames: NDArray[np.int64] = field(converter=lambda v: np.asarray(v, np.int64))
+    frames: NDArray[np.int64] = field(converter=_integers)
     boxes_xyxy: Float32 = field(converter=_floats)
     pose_px: Float32 = field(converter=_floats)
     scores: Float32 = field(converter=_floats)

@@ -21,7 +21,7 @@ __all__ = [
 _LEAST_HEAD, _MOST_HEAD = 0.06, 0.25
 """Size of a head by the side of its region; upright bodies have about 0.12."""
 _EYES, _EARS, _MOUTH, _SHOULDERS, _HIPS = slice(1, 7), [7, 8], [9, 10], [11, 12], [23, 24]
-_UPPER, _ARMS_AND_HEAD, _LEGS = slice(0, 25), slice(0, 23), slice(23, 29)
+_UPPER, _ARMS_AND_HEAD, _KNEES, _FEET = slice(0, 25), slice(0, 23), slice(23, 27), slice(27, 33)
 _HEAD_REACH = 0.68
 """Hair and skull around the middle of the ears, by the size of the head."""
 _HEAD_BY_FACE, _HEAD_BY_EARS = 3.2, 1.35
@@ -43,27 +43,29 @@ def boxes_from_poses(pose_px: NDArray[Any], width: int, height: int) -> NDArray[
     """Return the boxes (N, 4) px of bodies (N, 33, 4): head, trunk, arms and hands with a margin, clipped to the frame.
 
     Legs count only where the body stands. The network's visibility cannot tell: it says 0.9 and more of legs behind a desk and 0.3
-    of wrists in plain view, so the attitude decides: knees far below the hips, ankles far below those and in the frame.
+    of wrists in plain view, so the attitude decides: knees far below the hips count, ankles where the legs are fully stretched.
     """
     pose = np.asarray(pose_px, np.float64)
     heads = find_heads(pose)
     blend = 0.5 * (pose[:, _SHOULDERS, :2] + pose[:, _HIPS, :2])
-    legs = np.where(_stand(pose, width, height)[:, None, None], pose[:, _LEGS, :2], blend[:, :1])
-    points = np.concatenate([pose[:, _ARMS_AND_HEAD, :2], blend, legs], axis=1)
+    stands, stretched = _stand(pose, width, height)
+    knees = np.where(stands[:, None, None], pose[:, _KNEES, :2], blend[:, :1])
+    feet = np.where(stretched[:, None, None], pose[:, _FEET, :2], blend[:, :1])
+    points = np.concatenate([pose[:, _ARMS_AND_HEAD, :2], blend, knees, feet], axis=1)
     margin = heads[:, 2:] * (0.2, 0.1)
     low = np.minimum(points.min(axis=1) - margin, heads[:, :2] - _HEAD_REACH * heads[:, 2:])
     high = np.maximum(points.max(axis=1) + margin, heads[:, :2] + _HEAD_REACH * heads[:, 2:])
     return clip_boxes(np.concatenate([low, high], axis=1), width, height)
 
 
-def _stand(pose: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+def _stand(pose: NDArray[np.float64], width: int, height: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (N,), (N,): whether the knees are far below the hips, and whether the legs are fully stretched, in the frame."""
     hips, knees, ankles = (pose[:, pair, :2].mean(axis=1) for pair in (_HIPS, [25, 26], [27, 28]))
     torsos = find_torsos(pose)
     length = np.maximum(torsos[:, 2], np.linalg.norm(torsos[:, :2] - hips, axis=1))
     thigh, shin = (knees[:, 1] - hips[:, 1]) / length, (ankles[:, 1] - knees[:, 1]) / length
     inside = ((ankles >= 0) & (ankles < [width, height])).all(axis=1)
-    result: NDArray[np.bool_] = (thigh > 0.65) & (shin > 0.5) & inside
-    return result
+    return (thigh > 0.6) & (shin > 0.5) & inside, (thigh > 0.85) & (shin > 0.75) & inside
 
 
 def clip_boxes(boxes_xyxy: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
@@ -95,15 +97,14 @@ def compute_oks(a_px: NDArray[Any], b_px: NDArray[Any], areas: NDArray[Any]) -> 
 
 
 def share_parts(a_px: NDArray[Any], b_px: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return (N, M): whether two poses claim the same head or the same shoulders: middles closer than half the larger head,
-    or 0.4 of the larger shoulders.
+    """Return (N, M): whether two poses claim the same head or the same shoulders: middles too close.
 
-    Two people never do, however they sit one behind the other.
+    That is closer than half the larger head or 0.4 of the larger shoulders. Two people never do, even one behind the other.
     """
-    same = np.zeros((len(a_px), len(b_px)), bool)
+    same: NDArray[np.bool_] = np.zeros((len(a_px), len(b_px)), bool)
     for find, share in ((find_heads, 0.5), (find_torsos, 0.4)):
         a, b = find(a_px)[:, None], find(b_px)[None]
-        same |= np.linalg.norm(a[..., :2] - b[..., :2], axis=-1) < share * np.maximum(a[..., 2], b[..., 2])
+        same = same | (np.linalg.norm(a[..., :2] - b[..., :2], axis=-1) < share * np.maximum(a[..., 2], b[..., 2]))
     return same
 
 
@@ -125,7 +126,7 @@ def look_like_people(pose_px: NDArray[Any], regions: NDArray[Any], width: int, h
         height: of the frame, px.
     """
     pose = np.asarray(pose_px, np.float64)
-    inside = ((pose[..., :2] >= 0) & (pose[..., :2] < [width, height])).all(axis=-1)
+    inside: NDArray[np.bool_] = np.all((pose[..., :2] >= 0) & (pose[..., :2] < [width, height]), axis=-1)
     heads, torsos = find_heads(pose), find_torsos(pose)
     neck = np.linalg.norm(torsos[:, :2] - heads[:, :2], axis=1)
     share = heads[:, 2] / np.maximum(regions[:, 2], 1e-9)

@@ -51,8 +51,8 @@ class Bundle:
     """One file that the tool needs: a Tasks bundle, a tagged network for Tasks, or a bare network for LiteRT.
 
     `networks` maps the member of the bundle to the network in the wheel ("" = the file is that one network); `taken_from` names
-    the bundle and the member that a bare network is taken out of, `outputs` the shapes of the outputs it keeps (all if empty); `task`
-    is the Tasks class that loads it, None for LiteRT.
+    the bundle and the member that a bare network is taken out of, `outputs` the shapes of the outputs it keeps (all if empty);
+    `task` is the Tasks class that loads it, None for LiteRT.
     """
 
     name: str

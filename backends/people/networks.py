@@ -66,10 +66,10 @@ class RawBodies:
     """
 
     scores: NDArray[np.float32]
-    centre: NDArray[np.float32]
-    edge: NDArray[np.float32]
-    shoulders: NDArray[np.float32]
-    faces: NDArray[np.float32]
+    centre: NDArray[Any]
+    edge: NDArray[Any]
+    shoulders: NDArray[Any]
+    faces: NDArray[Any]
 
 
 class BodyNetwork:

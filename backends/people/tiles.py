@@ -23,15 +23,17 @@ from backends.people.search import Place, Search
 __all__ = ["TileDetector", "TileSettings", "plan_tiles"]
 
 _SAME_FACE = 0.3
+_LEAST_BODY = 0.55
+"""Circle around the whole body by the side of the tile; real bodies start at 0.6, smaller ones are patterns."""
 
 
 @frozen(kw_only=True)
 class TileSettings:
     """How hard to look.
 
-    A place is looked at twice from `least_place` on, a body counts from `least_body` on, both in [0, 1]. `scales` are sides of tiles
-    by the short side of the frame, coarse to fine; a finer scale is used only if its tiles are at least `smallest_tile` px wide and
-    so far nobody, or somebody whose region is smaller than `descend` times the last tile, was found.
+    A place is looked at twice from `least_place` on, a body counts from `least_body` on, both in [0, 1]. `scales` are sides of
+    tiles by the short side of the frame, coarse to fine; a finer scale is used only if its tiles are at least `smallest_tile` px
+    wide and so far nobody, or somebody whose region is smaller than `descend` times the last tile, was found.
     """
 
     least_place: float = 0.4
@@ -59,7 +61,7 @@ def plan_tiles(width: int, height: int, scale: float, *, overlap: float) -> NDAr
 
 def _spread(length: float, size: float, overlap: float) -> NDArray[np.float64]:
     n = 1 + int(np.ceil((length - size) / (size * (1 - overlap)) - 1e-9))
-    return np.linspace(size / 2, length - size / 2, n) if n > 1 else np.array([length / 2])
+    return np.linspace(size / 2, length - size / 2, n, dtype=np.float64) if n > 1 else np.array([length / 2], np.float64)
 
 
 class TileDetector:
@@ -115,7 +117,8 @@ class TileDetector:
         raw = _blend(self._bodies.find(crop_region(image, tile, self._bodies.side), least=self.settings.least_place))
         corner, size = tile[:2] - tile[2] / 2, tile[2]
         points = np.stack([raw.centre, raw.edge, raw.shoulders], axis=1) * size + corner
-        return raw.scores, raw.faces * size + np.tile(corner, 2), points
+        large = 2 * np.linalg.norm(points[:, 1] - points[:, 0], axis=1) >= _LEAST_BODY * size
+        return raw.scores[large], (raw.faces * size + np.tile(corner, 2))[large], points[large]
 
     def close(self) -> None:
         """Free the networks."""

@@ -1,7 +1,7 @@
 """Tracks of people: carried from frame to frame by their landmarks, joined with new detections by overlap.
 
-Considered and not used: `trackers` (ByteTrack, OC-SORT). Those guess where a box goes between frames; here the landmark network says where
-each body is in every frame, and only a detection every few seconds must be assigned, which is one Hungarian assignment.
+Considered and not used: `trackers` (ByteTrack, OC-SORT). Those guess where a box goes between frames; here the landmark network
+says where each body is in every frame, and only a detection every few seconds must be assigned: one Hungarian assignment.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Tracker:
         track.scores.append(float(poses.scores[i]))
 
     def _drop_doubles(self, index: int) -> None:
-        """Of two tracks on one body in this frame, the shorter one never was a person of its own from here on: take back and end it."""
+        """Of two tracks on one body in this frame, the shorter one gives it back and ends."""
         seen = [track for track in self._live if track.frames and track.frames[-1] == index]
         if len(seen) < 2:
             return
@@ -171,7 +171,7 @@ class Tracker:
 
 
 def _continues(track: _Live, box: NDArray[np.float32], pose_px: NDArray[np.float32], score: float) -> bool:
-    """Whether a pose is the tracked person a moment later: the same head or shoulders, or most of the box; sure, or hardly moved."""
+    """Whether a pose is the tracked person a moment later: same head, shoulders or most of the box; sure, or hardly moved."""
     near = compute_ious(box[None], track.box[None])[0, 0] >= _MOST_OF_BOX or share_parts(pose_px[None], track.pose[None])[0, 0]
     area = np.prod(np.maximum(track.box[2:] - track.box[:2], 0))[None]
     return bool(near and (score >= _LEAST_SCORE or compute_oks(track.pose[None], pose_px[None], area)[0, 0] >= _HARDLY_MOVED))

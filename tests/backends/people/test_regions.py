@@ -1,0 +1,44 @@
+"""Regions: the way to a crop and back is exact, rotation included."""
+
+import numpy as np
+import pytest
+
+from backends.people.regions import crop_region, narrow_regions, region_from_points, regions_from_boxes, to_frame
+
+
+def test_region_from_points_turns_the_body_upright():
+    regions = region_from_points(np.array([[100.0, 200.0], [0.0, 0.0]]), np.array([[100.0, 120.0], [30.0, 0.0]]))
+    np.testing.assert_allclose(regions[0], [100, 200, 200, 0], atol=1e-9)
+    np.testing.assert_allclose(regions[1], [0, 0, 75, np.pi / 2], atol=1e-9)
+
+
+def test_corners_of_an_upright_region_come_back_to_the_frame():
+    region = np.array([50.0, 40.0, 20.0, 0.0])
+    np.testing.assert_allclose(to_frame([[0, 0], [256, 256], [128, 128]], region, 256), [[40, 30], [60, 50], [50, 40]], atol=1e-9)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, -1.2, np.pi])
+def test_a_spot_in_the_frame_is_found_in_the_crop_and_comes_back(angle):
+    frame = np.zeros((200, 300, 3), np.uint8)
+    frame[80:83, 150:153] = 255
+    region = np.array([140.0, 90.0, 64.0, angle])
+    crop = crop_region(frame, region, 128)[..., 0].astype(float)
+    rows, columns = np.mgrid[:128, :128] + 0.5
+    middle = np.array([(crop * columns).sum(), (crop * rows).sum()]) / crop.sum()
+    np.testing.assert_allclose(to_frame(middle, region, 128), [151.5, 81.5], atol=0.05)
+
+
+def test_outside_of_the_frame_is_black():
+    crop = crop_region(np.full((10, 10, 3), 200, np.uint8), np.array([0.0, 0.0, 20.0, 0.0]), 20)
+    assert crop[:9, :9].max() == 0
+    assert crop[11:, 11:].min() == 200
+
+
+def test_boxes_give_a_whole_and_an_upper_body():
+    whole, upper = regions_from_boxes(np.array([[10.0, 20.0, 50.0, 120.0]]))
+    np.testing.assert_allclose(whole, [[30, 70, 125, 0]])
+    np.testing.assert_allclose(upper, [[30, 130, 300, 0]])
+
+
+def test_narrow_regions_move_to_the_shoulders():
+    np.testing.assert_allclose(narrow_regions(np.array([[0.0, 100.0, 50.0, 0.3]]), np.array([[0.0, 0.0]])), [[0, 60, 40, 0.3]])

@@ -1,0 +1,98 @@
+"""Tracks: one per person, through gaps, without doubles."""
+
+import numpy as np
+from fixtures_people import make_pose
+
+from backends.people.pose import Poses
+from backends.people.tracker import Tracker
+
+
+def as_poses(*poses, score=0.9):
+    stack = np.stack(poses) if poses else np.zeros((0, 33, 4), np.float32)
+    hips = stack[:, [23, 24], :2].mean(axis=1)
+    size = 8.5 * np.ptp(stack[:, [1, 9], 1], axis=1) * 3.2
+    regions = np.column_stack([hips, size, np.zeros(len(stack))]).astype(np.float64)
+    return Poses(pose_px=stack, scores=np.full(len(stack), score, np.float32), regions=regions)
+
+
+def scripted(*answers):
+    """A landmark network that answers with these poses, one call after the other."""
+    queue = list(answers)
+    return lambda regions: queue.pop(0) if len(regions) else as_poses()
+
+
+def test_two_people_keep_their_tracks_though_detections_change_order():
+    tracker = Tracker(960, 540, lost_after=2)
+    a, b = make_pose(x=200), make_pose(x=500)
+    tracker.join(0, 0.0, as_poses(a, b))
+    for i in range(1, 5):
+        tracker.carry(i, i * 0.1, scripted(as_poses(make_pose(x=200 + i), make_pose(x=500 - i))))
+    tracker.join(4, 0.4, as_poses(b, a))
+    first, second = tracker.finish(least_frames=3, least_confirmed=0.5)
+    assert first.frames.tolist() == second.frames.tolist() == [0, 1, 2, 3, 4]
+    assert first.pose_px[:, 0, 0].tolist() == [200, 201, 202, 203, 204]
+    assert second.pose_px[:, 0, 0].tolist() == [500, 499, 498, 497, 496]
+
+
+def test_short_gap_is_absent_frames_of_one_track():
+    tracker = Tracker(960, 540, lost_after=1)
+    a, away = make_pose(x=200), make_pose(x=700)
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(1, 0.5, scripted(as_poses(away), as_poses(away)))
+    tracker.carry(2, 1.0, scripted(as_poses(a)))
+    (track,) = tracker.finish(least_frames=2, least_confirmed=0.5)
+    assert track.frames.tolist() == [0, 2]
+
+
+def test_lost_for_a_while_is_somebody_new():
+    tracker = Tracker(960, 540, lost_after=1)
+    a, away = make_pose(x=200), make_pose(x=700)
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(1, 1.5, scripted(as_poses(away), as_poses(away)))
+    assert not tracker.has_lost(1)
+    tracker.join(2, 2.0, as_poses(a))
+    assert [t.frames.tolist() for t in tracker.finish(least_frames=1, least_confirmed=0)] == [[0], [2]]
+
+
+def test_astray_track_is_found_by_its_upper_body():
+    tracker = Tracker(960, 540, lost_after=1)
+    a, neighbour = make_pose(x=200), make_pose(x=420)
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(1, 0.1, scripted(as_poses(neighbour), as_poses(a)))
+    assert tracker.finish(least_frames=1, least_confirmed=0)[0].frames.tolist() == [0, 1]
+
+
+def test_unsure_pose_counts_only_where_it_hardly_moved():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, moved = make_pose(x=200), as_poses(make_pose(x=215, y=115), score=0.1)
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(1, 0.1, scripted(as_poses(a, score=0.1)))
+    tracker.carry(2, 0.2, scripted(moved, moved))
+    assert tracker.finish(least_frames=1, least_confirmed=0)[0].frames.tolist() == [0, 1]
+
+
+def test_two_tracks_on_one_body_become_one():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, b = make_pose(x=200), make_pose(x=420)
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(1, 0.1, scripted(as_poses(a)))
+    tracker.join(1, 0.1, as_poses(a, b))
+    tracker.carry(2, 0.2, scripted(as_poses(a, b)))
+    near = make_pose(x=205)
+    tracker._live[1].pose, tracker._live[1].box = near, tracker._live[0].box
+    tracker.carry(3, 0.3, scripted(as_poses(a, near)))
+    first, second = tracker.finish(least_frames=1, least_confirmed=0)
+    assert first.frames.tolist() == [0, 1, 2, 3]
+    assert second.frames.tolist() == [1, 2]
+
+
+def test_seldom_confirmed_or_short_tracks_are_not_reported():
+    tracker = Tracker(960, 540, lost_after=50)
+    a, b = make_pose(x=200), make_pose(x=420)
+    tracker.join(0, 0.0, as_poses(a, b))
+    for i in range(1, 6):
+        tracker.carry(i, i * 1.0, scripted(as_poses(a, b)))
+        tracker.join(i, i * 1.0, as_poses(a))
+    assert len(tracker.finish(least_frames=3, least_confirmed=0.5)) == 1
+    assert len(tracker.finish(least_frames=3, least_confirmed=0.1)) == 2
+    assert tracker.finish(least_frames=99, least_confirmed=0)[0].frames.tolist() == [0, 1, 2, 3, 4, 5]
