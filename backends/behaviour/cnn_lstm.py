@@ -1,5 +1,6 @@
-"""Pose CNN-LSTM after S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM
-Networks" (2025).
+"""Pose CNN-LSTM of seed D.
+
+After S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM Networks" (2025).
 
 Per frame, convolutions with max pooling run along the keypoints; an LSTM(128) reads the frames; a dense layer with L2 and dropout
 0.6 leads to softmax. Departures: the input also holds z where there is one, a mark for unseen points and velocities; poses are
@@ -32,9 +33,7 @@ _CHUNK = 512
 
 
 class KeypointConv(nn.Module):
-    """Conv1D(3, same) along the keypoints, batch norm, ReLU, MaxPool1D(2), on (B, V, F); one matrix product, 3 times faster
-    here.
-    """
+    """Conv1D(3, same) along the keypoints of (B, V, F), batch norm, ReLU, MaxPool1D(2); as one matrix product, which is faster."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -196,9 +195,7 @@ class CnnLstm:
 
 
 def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: bool = False) -> Tensor:
-    """Return (B, T, V, F) features slightly scaled, turned, shifted in time, jittered, with a few points hidden, perhaps
-    mirrored.
-    """
+    """Return (B, T, V, F) features slightly scaled, turned, shifted in time and jittered, with a few points hidden."""
     n, n_frames, n_nodes, _ = batch.shape
 
     def draw(*shape: int) -> Tensor:

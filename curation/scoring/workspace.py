@@ -22,9 +22,7 @@ __all__ = ["ScoreResult", "list_scorable", "score_workspace"]
 
 @frozen(kw_only=True)
 class ScoreResult:
-    """What one scoring did: `scores` most suspect first, how many of them were `new` to the catalogue, and the `run` they belong
-    to.
-    """
+    """What one scoring did: `scores` most suspect first, and how many of them were `new` to the catalogue."""
 
     run: str
     axis: str

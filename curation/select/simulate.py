@@ -19,9 +19,7 @@ __all__ = ["CurvePoint", "simulate_labelling", "write_curve"]
 
 @frozen(kw_only=True)
 class CurvePoint:
-    """Accuracy and macro-F1 (mean over the classes that occur in the test groups) after `n_labelled` labels; `round` from 1, or
-    "full".
-    """
+    """Accuracy and macro-F1 (over the classes of the test groups) after `n_labelled` labels; `round` from 1, or "full"."""
 
     round: str
     n_labelled: int

@@ -1,0 +1,121 @@
+"""Model folders: what is written is read back; what was changed, swapped or is too large is refused in one line."""
+
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from backends.behaviour import MODELS, load_model
+from backends.weights import load_weights, read_card, save_weights
+from schemas.errors import ModelError
+
+ARRAYS = {"b": np.arange(3, dtype=np.float32), "a": np.eye(2)}
+CARD = {"name": "cnn-lstm", "classes": ("read", "write"), "config": {"n_nodes": 33}, "made_by": "a test"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_weights(tmp_path, ARRAYS, CARD)
+    return tmp_path
+
+
+def rewrite(folder, data=None, **changes):
+    """Put other bytes and card fields into a folder, keeping the hash right."""
+    if data is not None:
+        (folder / "weights.safetensors").write_bytes(data)
+        sha = hashlib.sha256(data).hexdigest()
+        changes = {"sha256": sha, "version": sha[:12], **changes}
+    card = json.loads((folder / "card.json").read_text()) | changes
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_round_trip_keeps_values_and_further_keys(folder):
+    arrays, card = load_weights(folder, name="cnn-lstm")
+    assert sorted(arrays) == ["a", "b"]
+    np.testing.assert_array_equal(arrays["b"], ARRAYS["b"])
+    assert card.classes == ("read", "write")
+    assert card.model_extra == {"made_by": "a test"}
+    assert card.version == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()[:12]
+
+
+def test_equal_arrays_give_the_same_version(folder, tmp_path):
+    again = save_weights(tmp_path / "other", dict(reversed(ARRAYS.items())), CARD)
+    assert again.version == read_card(folder).version
+
+
+def test_changed_weights_are_refused(folder):
+    data = bytearray((folder / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(bytes(data))
+    with pytest.raises(ModelError, match="was changed: SHA-256") as caught:
+        load_weights(folder)
+    assert "\n" not in str(caught.value)
+
+
+class Trap:
+    """Would tell on being unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def test_a_pickle_is_never_loaded(folder):
+    rewrite(folder, pickle.dumps(Trap()))
+    with pytest.raises(ModelError, match="is not a safetensors file .*pickles are never loaded"):
+        load_weights(folder)
+
+
+def test_oversized_weights_are_refused(folder):
+    with pytest.raises(ModelError, match="is larger than the 16 bytes allowed"):
+        load_weights(folder, max_bytes=16)
+
+
+def test_nan_weights_are_refused(tmp_path):
+    save_weights(tmp_path, {"w": np.array([np.nan])}, CARD)
+    with pytest.raises(ModelError, match="w holds NaN or inf"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "is not a model card"),
+        ("{}", "name: Field required"),
+        ('{"name": ""}', "is not a model card"),
+        ("[1]", "valid"),
+    ],
+)
+def test_a_card_that_is_none_is_refused(folder, text, message):
+    (folder / "card.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        read_card(folder)
+
+
+def test_missing_files_and_foreign_names_are_named(folder, tmp_path):
+    with pytest.raises(ModelError, match=r"card\.json: no such file"):
+        load_weights(tmp_path / "nothing")
+    rewrite(folder, version="0" * 12)
+    with pytest.raises(ModelError, match="is not the start of"):
+        read_card(folder)
+    save_weights(folder, ARRAYS, {**CARD, "name": "drn"})
+    with pytest.raises(ModelError, match="holds a 'drn' model; known are cnn-lstm"):
+        load_model(folder)
+    with pytest.raises(ModelError, match="classes"):
+        save_weights(folder, ARRAYS, {"name": "x", "classes": ("one",)})
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_weights_of_another_architecture_are_refused(name, folder):
+    save_weights(folder, ARRAYS, {**CARD, "name": name, "config": {"n_nodes": 33, "n_channels": 4, "n_frames": 12}})
+    with pytest.raises(ModelError, match=f"do not fit a {name}") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("config", [{}, {"n_nodes": "many", "n_channels": 4, "n_frames": 1}, {"n_nodes": 10**9, "n_channels": 4}])
+def test_a_card_that_describes_no_network_is_refused(folder, config):
+    save_weights(folder, ARRAYS, {**CARD, "config": config})
+    with pytest.raises(ModelError, match="do not fit a cnn-lstm"):
+        load_model(folder)

@@ -1,0 +1,34 @@
+"""The contract tests of models, scoring methods and strategies, over all their entries."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from backends.base import BehaviourModel
+from backends.behaviour import MODELS
+from curation.scoring import SCORERS
+from curation.scoring.methods import Evidence
+from curation.select import STRATEGIES
+
+_spec = importlib.util.spec_from_file_location("contracts", Path(__file__).with_name("contracts.py"))
+contracts = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(contracts)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_model(name, sequence_factory, tmp_path):
+    make = MODELS.load(name)
+    assert make.name == name
+    assert isinstance(make(), BehaviourModel)
+    contracts.check_model(make, sequence_factory(40, n_groups=4, n_frames=6), tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", list(SCORERS))
+def test_scorer(name):
+    contracts.check_scorer(SCORERS.load(name), Evidence)
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_strategy(name):
+    contracts.check_strategy(STRATEGIES.load(name))
