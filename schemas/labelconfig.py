@@ -94,8 +94,8 @@ def _add_axes(root: ET.Element, taxonomy: Taxonomy, target: str, keys: dict[str,
         if axis.id in (IMAGE, VIDEO, BOX, SKELETON, "label"):
             raise InvalidField("taxonomy axis", "a name other than image, video, box, skeleton and label", axis.id)
         visible = {"visibleWhen": "region-selected", "whenTagName": shown_for}
-        line = ET.SubElement(root, "View", {"style": "display:flex;gap:12px;align-items:baseline", **visible})
-        ET.SubElement(line, "Header", value=axis.name, size="5", style="min-width:90px;margin:0")
+        line = ET.SubElement(root, "View", {"style": "display:flex;gap:12px;align-items:baseline;margin-top:-14px", **visible})
+        ET.SubElement(line, "Header", value=axis.name, size="6", style="min-width:90px;margin:0;font-size:14px")
         asked = {"name": axis.id, "toName": target, "perRegion": "true", "choice": "single-radio", "showInline": "true"}
         group = ET.SubElement(line, "Choices", asked | visible)
         if axis.required:
