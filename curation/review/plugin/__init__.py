@@ -22,7 +22,6 @@ class _Decision(foo.Operator):  # type: ignore[misc]
     kind: Any = ""
     label = ""
     description = ""
-    icon: str | None = None
     place = types.Places.SAMPLES_GRID_ACTIONS
     suffix = ""
 
@@ -33,7 +32,6 @@ class _Decision(foo.Operator):  # type: ignore[misc]
             name=self.kind + self.suffix,
             label=f"curate: {self.label}",
             description=self.description,
-            icon=self.icon,
             unlisted=bool(self.suffix),
             dynamic=self.kind == "relabel",
         )
@@ -42,8 +40,7 @@ class _Decision(foo.Operator):  # type: ignore[misc]
         """Return a labelled button, on the pages of this tool's datasets only."""
         if ctx.dataset is None or "curate" not in ctx.dataset.info:
             return None
-        icon = None if self.suffix else self.icon  # the grid's toolbar is narrow; the open sample's has room for words
-        return types.Placement(self.place, types.Button(label=self.label, icon=icon, prompt=self.kind == "relabel"))
+        return types.Placement(self.place, types.Button(label=self.label, prompt=self.kind == "relabel"))
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Record the decision, show it on the page, and say what was done; a refusal is a message, and changes nothing."""
@@ -69,7 +66,7 @@ def _refuse(ctx: Any, message: str) -> dict[str, Any]:
 class Keep(_Decision):
     """The label is right."""
 
-    kind, label, icon = "keep", "Keep", "thumb_up"
+    kind, label = "keep", "Keep"
     description = "The label is right"
 
 
@@ -83,7 +80,7 @@ class Drop(_Decision):
 class Undo(_Decision):
     """Take back."""
 
-    kind, label, icon = "undo", "Undo", "undo"
+    kind, label = "undo", "Undo"
     place = types.Places.SAMPLES_GRID_SECONDARY_ACTIONS
     description = "Take back the newest decision on the selected labels; with none selected, the newest decision of all"
 
