@@ -20,6 +20,7 @@ from curation.engines import ENGINES
 from curation.engines.people import list_options
 from curation.proposals import Proposer, load_proposer
 from curation.tubelets import cut_tubelets, plan_windows, sample_frames, stack_poses
+from schemas.errors import UnknownName
 from schemas.records import Clip, PoseTrack, PredictedSpan, Seat, Tubelet
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def preannotate(
     started = time.monotonic()
     settings = workspace.config.preannotation
     engine_class = ENGINES.load(engine)
-    DETECTORS.load(settings.detector)
+    if settings.detector not in DETECTORS:
+        raise UnknownName(DETECTORS.kind, settings.detector, DETECTORS)
     clips = catalogue.list_clips()
     todo = _list_todo(catalogue, clips, name_pipeline(settings))
     if not todo:

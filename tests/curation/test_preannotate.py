@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_media import run_curate
 
 from curation.config import Config, Preannotation, create_workspace
 from curation.ingest import add_media
@@ -68,14 +70,12 @@ def test_everybody_is_found_followed_and_named(done, tiny_lessons):
         for person, student in enumerate(truth.student):
             track = tracks[student]
             assert len(track.frames) >= 20
-            overlap = _compute_ious(track.boxes_xyxy, truth.boxes[track.frames, person])
-            assert np.median(overlap) > 0.5
-
-
-def _compute_ious(a, b):
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    inner = np.prod(np.maximum(high - low, 0), axis=1)
-    return inner / (np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1) - inner)
+            centre = (track.boxes_xyxy[:, :2] + track.boxes_xyxy[:, 2:]) / 2
+            there = truth.boxes[track.frames, person]
+            assert ((centre > there[:, :2]) & (centre < there[:, 2:])).all(axis=1).mean() > 0.9
+            shoulders = truth.pose[track.frames, person][:, 11:13, :2]
+            off = np.linalg.norm(track.pose_px[:, 11:13, :2] - shoulders, axis=2)
+            assert np.median(off) < 0.2 * np.median(there[:, 3] - there[:, 1])
 
 
 def test_every_tubelet_has_a_proposal_of_the_given_model(done, small_model):
@@ -118,6 +118,18 @@ def test_reproposing_adds_the_other_models_proposals_once(done, small_model):
     assert done.arrays.digest() == before
 
 
+def test_the_command_says_what_was_done_and_reproposes(done, small_model):
+    before = done.digest()
+    said = run_curate("preannotate", "-w", done.workspace.root, "--model", small_model, "--json")
+    assert said.returncode == 0, said.stderr
+    assert {**json.loads(said.stdout), "seconds": 0} == {
+        "clips": 0, "there": 2, "people": 0, "tubelets": 0, "proposals": 0, "frames": 0, "seconds": 0, "set_aside": [],
+    }  # fmt: skip
+    said = run_curate("preannotate", "-w", done.workspace.root, "--model", small_model, "--repropose")
+    assert said.stdout == f"0 new proposals by logreg {load_proposer(small_model).version}\n"
+    assert done.digest() == before
+
+
 def test_workers_and_order_of_adding_change_nothing(place, done, tiny_lessons, small_model):
     add_media(place.workspace, place.catalogue, [tiny_lessons[1]])
     place.run(small_model)
@@ -151,8 +163,11 @@ def test_a_clip_that_cannot_be_worked_on_is_set_aside_and_tried_again(place, tin
 
 def test_an_empty_workspace_and_unknown_names(place, small_model):
     assert place.run(small_model).clips == 0
-    with pytest.raises(UnknownName, match="unknown engine 'moon'"):
+    with pytest.raises(UnknownName, match="unknown engine 'moon'; known: local"):
         place.run(small_model, engine="moon")
+    other = create_workspace(place.workspace.root.with_name("other"), Config(preannotation=Preannotation(detector="radar")))
+    with pytest.raises(UnknownName, match="unknown people detector 'radar'; known: tiles"):
+        preannotate(other, place.catalogue, place.arrays, proposer=load_proposer(small_model))
 
 
 DYING = """

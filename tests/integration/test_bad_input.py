@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 
 import numpy as np
 import pytest
+from fixtures_labelstudio import fill_workspace
 from fixtures_media import digest_workspace, hash_tree, run_curate, write_video
 from PIL import Image
 
@@ -38,6 +40,13 @@ def _refuse(result, *says, code=1):
     assert "Traceback" not in result.stderr
     for text in says:
         assert text in lines[0]
+
+
+def _refuse_after_bar(result, *says):
+    """As `_refuse`, for a command that may have drawn its progress bar, which wipes itself, before."""
+    shown = result.stderr.rpartition("\r")[2]
+    assert result.stderr.count("\n") == 1, result.stderr
+    _refuse(subprocess.CompletedProcess(result.args, result.returncode, result.stdout, shown), *says)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +158,48 @@ def test_wrong_usage_is_exit_2(filled, words):
     assert result.stderr.strip().splitlines()[-1].startswith("Error: ")
 
 
+@pytest.mark.parametrize("server", ["label_studio", "backend", "fiftyone"])
+def test_a_port_in_use_starts_nothing(work, server):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {name: _find_free_port() for name in ("label_studio", "backend", "fiftyone")}
+        ports[server] = taken.getsockname()[1]
+        lines = [f"{name} = {port}" for name, port in ports.items()]
+        (work / "curate.toml").write_text("[ports]\n" + "\n".join(lines) + "\n")
+        before = digest_workspace(work)
+        _refuse(run_curate("up", "-w", work), str(ports[server]), "in use")
+        assert digest_workspace(work) == before
+    status = json.loads(run_curate("status", "-w", work, "--json").stdout)
+    assert "true" not in json.dumps(status["servers"])
+
+
+def _find_free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("words", [["push"], ["pull"], ["status"]])
+def test_a_wrong_token_changes_nothing(label_studio, words):
+    from attrs import evolve
+
+    from curation.labelstudio.account import save_account
+
+    workspace = label_studio.make_workspace()
+    catalogue, _ = fill_workspace(workspace, windows=1)
+    catalogue.close()
+    save_account(workspace, evolve(label_studio.account, token="0" * 40))
+    before = digest_workspace(workspace.root)
+    _refuse(run_curate("label", *words, "-w", workspace.root), label_studio.url, "token")
+    after = digest_workspace(workspace.root)
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if name.startswith("crops/")]
+    with label_studio.connect() as client:
+        assert client.find_project(workspace.config.project) is None
+
+
 def test_odd_but_good_images_are_added(work, tmp_path):
     grey = np.arange(48 * 64).reshape(48, 64)
     Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "grey.png")
@@ -175,11 +226,11 @@ def _fill(disk, *, leave):
     (disk / "ballast").write_bytes(bytes(max(0, room - leave)))
 
 
-@pytest.mark.parametrize("leave", [0, 8192])
+@pytest.mark.parametrize("leave", [0, pytest.param(8192, marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_the_workspace_as_it_was(small_disk, filled, tmp_path, leave):
     work = shutil.copytree(filled, small_disk / "work")
     media = []
-    for number in range(40):
+    for number in range(8):
         media.append(write_video(tmp_path / f"{number}.mp4", 300, gop=100, fps=number + 5))
     before = digest_workspace(work)
     _fill(small_disk, leave=leave)
@@ -192,7 +243,35 @@ def test_a_full_disk_leaves_the_workspace_as_it_was(small_disk, filled, tmp_path
     }
     assert run_curate("add", *media, "-w", work).returncode == 0
     again = run_curate("add", *media, "-w", work)
-    assert again.stdout == "0 clips added, 40 there already, 0 left out\n"
+    assert again.stdout == "0 clips added, 8 there already, 0 left out\n"
+
+
+def test_a_full_disk_stops_preannotate_and_loses_nothing(small_disk, tmp_path, tiny_lessons, small_model):
+    whole, cut = tmp_path / "whole", small_disk / "work"
+    for root in (whole, cut):
+        assert run_curate("init", root).returncode == 0
+        assert run_curate("add", tiny_lessons[0], "-w", root).returncode == 0
+    words = ("preannotate", "--workers", "1", "--model", small_model, "-w")
+    assert run_curate(*words, whole).returncode == 0
+    before = digest_workspace(cut)
+    _fill(small_disk, leave=0)
+    result = run_curate(*words, cut)
+    _refuse_after_bar(result, "disk", "nothing was changed")
+    (small_disk / "ballast").unlink()
+    assert digest_workspace(cut) == before
+    assert run_curate(*words, cut).returncode == 0
+    assert digest_workspace(cut) == digest_workspace(whole)
+
+
+@pytest.mark.parametrize("command", ["preannotate", "propose"])
+def test_missing_bundles_say_how_to_get_them(filled, numbered_video, small_model, tmp_path, command):
+    (tmp_path / "none").mkdir()
+    media = [numbered_video, "--out", tmp_path / "t.json"] if command == "propose" else ["-w", filled]
+    before = digest_workspace(filled)
+    result = run_curate(command, *media, "--model", small_model, CURATE_MODELS=str(tmp_path / "none"))
+    _refuse_after_bar(result, "bundle is missing; run `curate models pull`")
+    assert digest_workspace(filled) == before
+    assert not (tmp_path / "t.json").exists()
 
 
 def test_a_full_disk_leaves_the_old_tasks(small_disk, tmp_path):

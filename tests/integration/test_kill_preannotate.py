@@ -78,6 +78,7 @@ def test_killed_at_any_moment_and_run_again(tmp_path, reference, tiny_lessons, s
     assert digest_workspace(root) == expected
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing(tmp_path, reference, tiny_lessons, small_model):
     expected, seconds = reference
     root = tmp_path / "work"
@@ -105,6 +106,7 @@ def _wait_for_worker(parent):
     raise TimeoutError("no worker was started")
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_one_line_and_leaves_nothing_behind(tmp_path, reference, tiny_lessons, small_model):
     expected, seconds = reference
     root = tmp_path / "work"
