@@ -94,7 +94,7 @@ def read_sequences(path: str | Path) -> SequenceSet:
             arrays = {name: data[name] for name in (*wanted, "skeleton", "fps", "id") if name in data.files}
     except FileNotFoundError:
         raise FormatError(path, "file", "an existing sequence file (.npz)", "no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(path, "file", "an .npz of plain arrays (no pickled objects)", str(error)) from error

@@ -1,4 +1,4 @@
-"""What every entry of a registry must do, whatever it is. Imported as a module by the tests; a new entry is covered by being there."""
+"""What every entry of a registry must do, whatever it is; a new entry is covered by being there."""
 
 from __future__ import annotations
 

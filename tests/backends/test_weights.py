@@ -63,7 +63,7 @@ class Trap:
 
 def test_a_pickle_is_never_loaded(folder):
     rewrite(folder, pickle.dumps(Trap()))
-    with pytest.raises(ModelError, match="is not a safetensors file .*pickles are never loaded"):
+    with pytest.raises(ModelError, match=r"is not a safetensors file .*pickles are never loaded"):
         load_weights(folder)
 
 

@@ -28,7 +28,7 @@ def test_classes_are_spread_over_folds():
 
 
 def test_one_group_or_one_fold_is_refused(motions):
-    with pytest.raises(NotEnoughData, match="groups .* need at least 2, have 1"):
+    with pytest.raises(NotEnoughData, match=r"groups .* need at least 2, have 1"):
         assign_folds(motions.label, np.full(96, "only"), n_folds=5)
     with pytest.raises(InvalidField, match="folds: expected 2 or more"):
         assign_folds(motions.label, motions.group, n_folds=1)

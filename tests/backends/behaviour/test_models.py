@@ -54,7 +54,7 @@ def test_refuses_what_cannot_be_learned(name, sequence_factory):
     data, model = sequence_factory(16, n_groups=2), MODELS.load(name)()
     with pytest.raises(ModelError, match="is not trained yet"):
         model.predict_proba(data.pose)
-    with pytest.raises(NotEnoughData, match="classes to train on.*need at least 2, have 1"):
+    with pytest.raises(NotEnoughData, match=r"classes to train on.*need at least 2, have 1"):
         model.fit(data.with_labels(np.full(16, "write")))
     with pytest.raises(InvalidField, match="label: expected one of write, read, got attend"):
         model.fit(data, classes=("write", "read"))

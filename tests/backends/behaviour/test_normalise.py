@@ -69,7 +69,7 @@ def test_resampling_takes_the_nearest_frames():
 
 
 def test_upper_body_is_landmarks_1_to_24_and_mirrors_left_to_right():
-    assert UPPER_BODY == tuple(range(1, 25))
+    assert tuple(range(1, 25)) == UPPER_BODY
     assert list_nodes(17) == list(range(17))
     names = [BLAZEPOSE_33.nodes[i] for i in list_nodes(33)]
     mirrored = [names[i] for i in mirror_nodes(24)]

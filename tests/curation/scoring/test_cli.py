@@ -79,7 +79,7 @@ def test_simulate_writes_a_curve(call, files):
         (("rank", "--labels", "text.npy", "--probs", "p.npy"), FormatError, "text.npy: file"),
         (("rank", "--labels", "y.npy", "--probs", "p.npy", "--method", "x"), UnknownName, "unknown scoring method"),
         (("rank", "--labels", "y.npy", "--probs", "y.npy"), InvalidField, "probs: expected an array of shape"),
-        (("rank", "--sequences", "p.npy"), FormatError, "p.npy: file|p.npy"),
+        (("rank", "--sequences", "p.npy"), FormatError, "p.npy: file"),
         (("crossval", "--sequences", "s.npz", "--model", "nope"), UnknownName, "unknown model 'nope'; known: cnn-lstm"),
         (("crossval", "--sequences", "one.npz", "--model", "logreg"), NotEnoughData, "groups"),
         (("crossval", "--sequences", "no.npz", "--model", "logreg"), FormatError, "existing sequence file"),
@@ -91,7 +91,7 @@ def test_bad_input_is_one_line_and_writes_nothing(call, files, sequence_factory,
     write_sequences(files / "one.npz", sequence_factory(16, n_groups=1, n_frames=2))
     result = call(*words, "--out", "out.file")
     assert isinstance(result.exception, error)
-    assert message.split("|")[-1] in str(result.exception)
+    assert message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert not (files / "out.file").exists()
 

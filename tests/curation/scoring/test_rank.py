@@ -43,7 +43,7 @@ def test_margins_of_training_change_the_default():
     margins = np.array([-5.0, 1, 2, 3])
     assert rank_labels(LABELS, PROBS, method="aum", margins=margins).order[0] == 0
     both = rank_labels(LABELS, PROBS, margins=margins)
-    assert both.order.tolist() == [1, 0, 3, 2]
+    assert both.order.tolist() == [1, 3, 0, 2]
 
 
 def test_neighbours_of_the_same_group_do_not_count():
