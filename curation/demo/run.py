@@ -292,7 +292,7 @@ def _review(loop: _Loop, annotator: SimulatedAnnotator, *, again: bool = False) 
     """Score, build the review, and let the curator decide on as many of the top as there are mistakes."""
     from curation.review.app import build_review
     from curation.review.simulated import SimulatedCurator
-    from curation.scoring import score_workspace
+    from curation.scoring.workspace import score_workspace
 
     with loop.clock.stage("scoring (grouped out-of-fold loss)"):
         score_workspace(loop.workspace, loop.catalogue, loop.arrays)
@@ -321,12 +321,12 @@ def decide(annotator: SimulatedAnnotator, tubelet: str, label: str) -> tuple[Any
 
 
 def _label_next(loop: _Loop, annotator: SimulatedAnnotator) -> None:
-    from curation.rounds import select_batch
+    from curation.batch import select_batch
 
     with loop.clock.stage("choosing the next batch (margin)"):
-        chosen = select_batch(loop.workspace, loop.catalogue, loop.arrays, strategy="margin", k=loop.settings.batch)
-    new = label_tubelets(loop, annotator, set(chosen))
-    loop.data["next_batch"] = {"chosen": len(chosen), "labels": new}
+        batch = select_batch(loop.workspace, loop.catalogue, loop.arrays, strategy="margin", n=loop.settings.batch)
+    new = label_tubelets(loop, annotator, set(batch.tubelet_ids))
+    loop.data["next_batch"] = {"chosen": len(batch.tubelet_ids), "labels": new}
 
 
 def _report(loop: _Loop, addresses: dict[str, str], found: Mapping[str, Any], f1: Mapping[str, F1]) -> DemoReport:
