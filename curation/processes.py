@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
@@ -21,10 +22,13 @@ from curation.config import Workspace
 from schemas.errors import ServerError
 from schemas.files import write_text
 
+if TYPE_CHECKING:
+    import psutil
+
 __all__ = ["HOST", "ServerRecord", "check_port", "find_server", "launch_server", "stop_server", "tail_log", "wait_until"]
 
 HOST = "127.0.0.1"
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 10.0
 
 
 @frozen(kw_only=True)
@@ -140,9 +144,7 @@ def stop_server(workspace: Workspace, name: str) -> bool:
     stopped = record is not None
     if record is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(record.pid)
-            family = [process, *process.children(recursive=True)]
-            _end(family)
+            _end(psutil.Process(record.pid))
     _path(workspace, name).unlink(missing_ok=True)
     return stopped
 
@@ -156,20 +158,22 @@ def tail_log(workspace: Workspace, name: str) -> str:
     return lines[-1].strip() if lines else "nothing in its log"
 
 
-def _end(family: list[object]) -> None:
+def _end(process: psutil.Process) -> None:
+    """Ask a process to end, then what is left of its children, and kill what does not."""
     import psutil
 
-    processes = [p for p in family if isinstance(p, psutil.Process)]
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    children = process.children(recursive=True)
+    for group, seconds in (([process], _STOP_SECONDS), (children, _STOP_SECONDS / 2)):
+        for member in group:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.terminate()
+        _, alive = psutil.wait_procs(group, timeout=seconds)
+        for member in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(alive, timeout=5)
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(processes[0].pid, os.WNOHANG)
+        os.waitpid(process.pid, os.WNOHANG)
 
 
 def _find_owner(port: int) -> str:
