@@ -8,13 +8,13 @@ from schemas.errors import NotEnoughData, UnknownName
 
 
 def test_most_of_the_most_suspect_labels_are_wrong(sequence_factory, label_spoiler):
-    motions = sequence_factory(200, n_groups=5, n_frames=4, seed=4)
+    motions = sequence_factory(200, n_groups=5, n_frames=6, seed=4, noise=0.02)
     given, wrong = label_spoiler(motions.label, 0.2, seed=1)
     scored = score_sequences(motions.with_labels(given), models=("logreg",), n_folds=3)
     k = int(wrong.sum())
     assert wrong[scored.ranking.order[:k]].mean() >= 0.7
     suggested = np.array(scored.classes)[scored.ranking.suggested]
-    assert (suggested[wrong] == motions.label[wrong]).mean() >= 0.6
+    assert (suggested[wrong] == motions.label[wrong]).mean() >= 0.5
     again = score_sequences(motions.with_labels(given), models=("logreg",), n_folds=3)
     np.testing.assert_array_equal(again.ranking.score, scored.ranking.score)
 
