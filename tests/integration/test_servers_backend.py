@@ -214,3 +214,30 @@ def test_a_picture_that_is_no_picture_is_answered_with_nothing(tmp_path):
         tasks = [{"data": {"image": f"/data/local-files/?d={name}"}} for name in ("a.jpg", "b.tiff")]
         results = client.post("/predict", content=json.dumps({"tasks": tasks})).json()["results"]
     assert [r["result"] for r in results] == [[], []]
+
+
+@pytest.mark.integration
+def test_an_unknown_picture_is_looked_at_with_the_models(tmp_path):
+    from backends.people.bundles import find_bundle
+    from curation.media import read_frame
+    from curation.render import read_truth, render_classroom
+    from schemas.errors import ModelError
+
+    try:
+        find_bundle("pose")
+    except ModelError as error:
+        pytest.skip(str(error))
+    path = next(p for p in render_classroom(tmp_path, seed=3, lessons=1, cameras=1, seconds=0.5) if p.suffix == ".mp4")
+    Image.fromarray(read_frame(path, 0)).save(tmp_path / "frame.png")
+    truth = read_truth(path).boxes[0]
+    with TestClient(create_app(media_root=tmp_path)) as client:
+        answer = client.post("/predict", json={"tasks": [{"data": {"image": "/data/local-files/?d=frame.png"}}]}).json()
+    (prediction,) = answer["results"]
+    people = decode_result(prediction["result"])
+    found = np.array([p.box_xyxy for p in people])
+    centres = (found[:, :2] + found[:, 2:]) / 2
+    inside = [((box[:2] < centres) & (centres < box[2:])).all(axis=1).any() for box in truth]
+    assert np.mean(inside) >= 0.8
+    assert all(len(p.labels) == 1 and p.labels[0].axis == "behaviour" for p in people)
+    assert prediction["model_version"].startswith("cnn-lstm:")
+    assert 0 < prediction["score"] <= 1
