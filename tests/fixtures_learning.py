@@ -91,7 +91,7 @@ def make_school(tmp_path):
     opened = []
 
     def make(n=6, *, folder="school", labelled=True, windows=6, model="logreg", students=None):
-        config = Config(learning=Learning(model=model), preannotation=Preannotation(workers=1))
+        config = Config(learning=Learning(model=model, folds=2), preannotation=Preannotation(workers=1))
         workspace = create_workspace(tmp_path / folder, config)
         catalogue = Catalogue.open(workspace.catalogue_url)
         opened.append(catalogue)

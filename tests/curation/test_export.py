@@ -227,3 +227,20 @@ def test_the_manifest_is_plain_sorted_json(make_school, tmp_path):
     assert list(raw) == sorted(raw)
     assert raw["schema_version"] == 1
     assert raw["certificate"]["sides"]["test"]["n_unknown"] == 0
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(make_school, tmp_path):
+    school = make_school(4)
+    make_split(school.workspace, school.catalogue)
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", small], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        with pytest.raises(StorageError, match="small/set: No space left on device; nothing was changed"):
+            export_set(*school.all, small / "set")
+        assert list(small.iterdir()) == []
+        assert school.catalogue.list_records("exports") == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+    export_set(*school.all, small / "set")
