@@ -54,7 +54,7 @@ class _Decision(foo.Operator):  # type: ignore[misc]
         ctx.ops.notify(done.message, variant="success")
         if not ctx.current_sample:
             ctx.ops.clear_selected_samples()
-        ctx.ops.reload_dataset()
+        ctx.ops.reload_dataset()  # reload_samples leaves the tiles as they were drawn (FiftyOne 1.22)
         return {"done": True, "message": done.message, "tubelets": done.tubelet_ids}
 
 
