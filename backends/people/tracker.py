@@ -25,6 +25,8 @@ _LEAST_IOU = 0.25
 _LEAST_SCORE = 0.5
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
+_LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
+"""How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself. Chosen on rendered clips."""
 
 
 @define(eq=False)
@@ -36,6 +38,7 @@ class _Live:
     box: NDArray[np.float32]
     pose: NDArray[np.float32]
     seen_at: float
+    size: float
     n_confirmed: int = 1
     n_chances: int = 1
     frames: list[int] = field(factory=list)
@@ -99,6 +102,7 @@ class Tracker:
             track = partner.get(i) or self._start(seconds, found, boxes, i)
             if i in partner:
                 track.n_confirmed += 1
+                track.size = float(found.regions[i, 2])
             if not track.frames or track.frames[-1] != index:
                 self._see(track, index, seconds, found, boxes, i)
         self._drop_doubles(index)
@@ -129,7 +133,14 @@ class Tracker:
         return result
 
     def _start(self, seconds: float, found: Poses, boxes: NDArray[np.float32], i: int) -> _Live:
-        track = _Live(number=self._next, region=found.regions[i], box=boxes[i], pose=found.pose_px[i], seen_at=seconds)
+        track = _Live(
+            number=self._next,
+            region=found.regions[i],
+            box=boxes[i],
+            pose=found.pose_px[i],
+            seen_at=seconds,
+            size=found.regions[i, 2],
+        )
         self._next += 1
         self._live.append(track)
         return track
@@ -137,7 +148,8 @@ class Tracker:
     def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[Any], i: int) -> None:
         if (boxes[i, 2:] <= boxes[i, :2]).any():
             return
-        track.region, track.box, track.pose, track.seen_at = poses.regions[i], boxes[i], poses.pose_px[i], seconds
+        track.region, track.box, track.pose, track.seen_at = poses.regions[i].copy(), boxes[i], poses.pose_px[i], seconds
+        track.region[2] = np.clip(track.region[2], _LEAST_SIZE * track.size, _MOST_SIZE * track.size)
         track.frames.append(index)
         track.boxes.append(boxes[i])
         track.poses.append(poses.pose_px[i])
