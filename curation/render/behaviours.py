@@ -152,7 +152,7 @@ def turn_page(s: Segment) -> None:
     raised = 0.05 * s.pick(0.7, 0.3)
     s.set(book=1.0, lean=0.1 + s.style.slouch + s.near(0.05))
     s.set(
-        head_pitch=0.58 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05)
+        head_pitch=0.6 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05)
     )
     s.place(main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
     s.place(-main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
@@ -165,12 +165,12 @@ def turn_page(s: Segment) -> None:
 def phone(s: Segment) -> None:
     """Head down over a phone held up before the lower chest, hands close together, thumbs moving; or in one hand only."""
     main = s.style.hand
-    height = 0.83 + 0.035 * s.style.amplitude + s.near(0.025)
+    height = 0.775 + 0.03 * s.style.amplitude + s.near(0.02)
     s.set(phone=1.0, lean=0.04 + s.style.slouch + s.near(0.05))
-    s.set(head_pitch=0.66 + s.style.head_down + s.near(0.1) + s.wander(3.0, 0.04), head_yaw=s.near(0.08) + s.wander(3.0, 0.03))
-    s.place(main, (0.055, height, -0.27), out=0.5, up=0.55, fist=0.6, spread=0.012)
+    s.set(head_pitch=0.52 + s.style.head_down + s.near(0.08) + s.wander(3.0, 0.04), head_yaw=s.near(0.08) + s.wander(3.0, 0.03))
+    s.place(main, (0.055, height, -0.31), out=0.5, up=0.55, fist=0.6, spread=0.012)
     if s.pick(0.82, 0.18) == 0:
-        s.place(-main, (0.06, height, -0.27), out=0.5, up=0.55, fist=0.6, spread=0.012)
+        s.place(-main, (0.06, height, -0.31), out=0.5, up=0.55, fist=0.6, spread=0.012)
     else:
         s.place(-main, (0.13, ON_DESK, -0.38), out=0.8)
     tap = np.maximum(np.sin(2 * np.pi * np.cumsum(2.2 + s.wander(0.8, 0.8)) / RATE), 0)
@@ -196,7 +196,7 @@ def look_aside(s: Segment) -> None:
     """Head, and some of the shoulders, turned to a neighbour; sides may change."""
     _rest(s)
     side = float(s.rng.choice([-1.0, 1.0]))
-    yaw = side * float(s.rng.uniform(0.62, 1.25)) * np.ones(s.n)
+    yaw = side * float(s.rng.uniform(0.7, 1.2)) * np.ones(s.n)
     if s.n > 4 * RATE and s.rng.random() < 0.4:
         yaw[int(s.n * float(s.rng.uniform(0.4, 0.6))) :] *= -1
     s.set(turn=0.28 * yaw + s.near(0.05), head_yaw=0.78 * yaw + s.wander(1.5, 0.06))
@@ -206,10 +206,10 @@ def look_aside(s: Segment) -> None:
 def sleep(s: Segment) -> None:
     """Lie on the desk, head on the folded arms."""
     breath = 0.012 * np.sin(2 * np.pi * s.time / 3.4)
-    lean = 0.9 + s.near(0.05)
+    lean = 0.92 + s.near(0.04)
     side = float(s.style.side)
-    s.set(lean=lean + breath, turn=s.near(0.06), eyes=0.0, head_pitch=0.72 + s.near(0.1), paper=0.0)
-    s.set(head_yaw=side * float(s.rng.uniform(0.05, 0.75)), head_roll=side * float(s.rng.uniform(0.0, 0.3)), tilt=s.near(0.05))
+    s.set(lean=lean + breath, turn=s.near(0.06), eyes=0.0, head_pitch=0.42 + s.near(0.08), paper=0.0)
+    s.set(head_yaw=side * float(s.rng.uniform(0.0, 0.55)), head_roll=side * float(s.rng.uniform(0.1, 0.45)), tilt=s.near(0.05))
     s.place(1, (-0.1, ON_DESK + 0.01, -0.56), out=1.4, spread=0.025)
     s.place(-1, (-0.11, ON_DESK, -0.54), out=1.4, spread=0.025)
 

@@ -17,14 +17,14 @@ Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
 CAMERAS: dict[str, tuple[float, float, float]] = {
-    "front": (0.25, 2.05, -0.7),
-    "front-left": (-2.1, 2.15, -0.3),
-    "front-right": (2.2, 2.05, -0.2),
-    "elevated": (-0.7, 2.95, -0.6),
+    "front": (0.25, 2.3, -0.7),
+    "front-left": (-2.5, 2.4, -0.3),
+    "front-right": (2.6, 2.3, -0.2),
+    "elevated": (-0.7, 3.0, -0.6),
 }
 """Camera name → position in the room of 3 columns, metres."""
 
-FIRST_ROW, ROW_PITCH, COLUMN_PITCH, TIER = 3.0, 1.5, 1.15, 0.26
+FIRST_ROW, ROW_PITCH, COLUMN_PITCH, TIER = 4.4, 1.45, 1.15, 0.28
 
 
 @frozen(kw_only=True)

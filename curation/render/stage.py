@@ -77,7 +77,9 @@ def observe(lesson: Lesson, room: Room, camera: Camera, times: Array, fps: float
     origins = np.array([seat.origin for seat in room.seats])
     poses, extents = [], []
     for body, origin, member in zip(bodies, origins, lesson.members, strict=True):
-        poses.append(_see(body.points + origin, camera, room))
+        seen = _see(body.points + origin, camera, room)
+        seen[..., 3] *= ~_hidden_by_head(body, origin, camera)
+        poses.append(seen)
         extents.append(_outline(body, member.look, origin, camera, room))
     pose = np.stack(poses, axis=1)
     _hide_behind_others(pose, bodies, origins, camera)
@@ -97,6 +99,16 @@ def _see(points: Array, camera: Camera, room: Room) -> Array:
         hidden |= find_hidden(points, camera, seat.desk)
     outside = (px < 0).any(axis=-1) | (px >= np.array(camera.size)).any(axis=-1)
     return np.concatenate([px, z[..., None], (~(hidden | outside)).astype(float)[..., None]], axis=-1)
+
+
+def _hidden_by_head(body: Body, origin: Array, camera: Camera) -> NDArray[np.bool_]:
+    """Return which landmarks (F, 33) the own head covers: the far side of the face, and what is right behind the head."""
+    head = body.head + origin
+    centre, depth = camera.project(head)
+    px, depths = camera.project(body.points + origin)
+    off = np.linalg.norm(px - centre[:, None], axis=-1) * depth[:, None] / camera.focal
+    hidden: NDArray[np.bool_] = (off < 0.085) & (depths > depth[:, None] + 0.03)
+    return hidden
 
 
 def _hide_behind_others(pose: Array, bodies: list[Body], origins: Array, camera: Camera) -> None:
