@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.errors import ModelError
 from schemas.files import write_bytes, write_text
 
-__all__ = ["CARD_NAME", "MAX_CARD_BYTES", "MAX_WEIGHT_BYTES", "WEIGHTS_NAME", "ModelCard", "load_weights", "read_card", "save_weights"]
+__all__ = [
+    "CARD_NAME",
+    "MAX_CARD_BYTES",
+    "MAX_WEIGHT_BYTES",
+    "WEIGHTS_NAME",
+    "ModelCard",
+    "load_weights",
+    "read_card",
+    "save_weights",
+]
 
 WEIGHTS_NAME = "weights.safetensors"
 CARD_NAME = "card.json"
