@@ -26,7 +26,7 @@ __all__ = ["Database", "connect_database", "open_database", "read_revision"]
 
 BUSY_SECONDS = 30
 _LOCK_KEY = 0x63757261  # "cura": the advisory lock that PostgreSQL's writers share
-_MAGIC = b"SQLite format 3\0"
+_DAMAGED = "is damaged or no catalogue (not an SQLite file); put back a copy, or move it away to start anew"
 _UNWRITABLE = ("disk is full", "disk full", "No space left", "disk I/O error", "readonly database", "read-only", "unable to open")
 
 
@@ -104,15 +104,19 @@ def _parse_address(address: str) -> URL:
 
 
 def _check_header(path: Path) -> None:
+    """Check what can be known of a catalogue without opening it.
+
+    The file is never opened here: closing any descriptor of it would cancel the POSIX locks that SQLite holds for this process, and
+    another process would then take the write-ahead log away under it. SQLite itself says whether the rest is a database.
+    """
     try:
-        with path.open("rb") as stream:
-            magic = stream.read(len(_MAGIC))
+        size = path.stat().st_size
     except OSError as error:
         raise WorkspaceError(path, f"cannot be read: {error.strerror}") from error
-    if magic != _MAGIC:
-        raise WorkspaceError(
-            path, "is damaged or no catalogue (not an SQLite file); put back a copy, or move it away to start anew"
-        )
+    if not path.is_file():
+        raise WorkspaceError(path, "cannot be read: it is no file")
+    if size == 0:
+        raise WorkspaceError(path, _DAMAGED)
 
 
 def _create_sqlite(url: URL, path: Path) -> None:
@@ -226,7 +230,9 @@ def _explain(where: str, error: SQLAlchemyError | sqlite3.Error) -> CurationErro
         return StorageError(where, f"cannot be written: {reason}")
     if "locked" in reason:
         return StorageError(where, f"another process has been writing for over {BUSY_SECONDS} s")
-    if "malformed" in reason or "not a database" in reason:
+    if "not a database" in reason:
+        return WorkspaceError(where, _DAMAGED)
+    if "malformed" in reason:
         return WorkspaceError(where, f"is damaged ({reason}); put back a copy, or move it away to start anew")
     if "connection" in reason:
         return WorkspaceError(where, f"cannot be reached: {reason}")
