@@ -1,6 +1,6 @@
 """The eight behaviours of ``learning-behaviours`` as targets of the body's controls over one segment of time.
 
-A pose is a row of `CONTROLS`. Lengths are metres in the student's seat frame (x own left, y up from the floor, z back), angles radians.
+A pose is a row of `CONTROLS`: metres in the student's seat frame (x own left, y up from the floor, z back), angles in radians.
 `plan_segment` gives where a behaviour wants the controls to be; `curation.render.motion` smooths from one to the next.
 """
 
@@ -81,7 +81,8 @@ class Segment:
         """Return a slow random curve (T,) of standard deviation about `scale` that changes about every `seconds`."""
         knots = int(np.ceil(self.n / (seconds * RATE))) + 2
         at = np.arange(knots) * seconds * RATE
-        return np.interp(np.arange(self.n), at, self.rng.normal(0, scale, knots))
+        curve: Array = np.interp(np.arange(self.n), at, self.rng.normal(0, scale, knots))
+        return curve
 
     def bumps(self, every: float, length: float, first: float = 0.3) -> Array:
         """Return (T,) of smooth bumps 0..1..0 of `length` seconds, about `every` seconds apart."""
@@ -94,9 +95,9 @@ class Segment:
         return curve
 
 
-def _rest(s: Segment) -> None:
+def _rest(s: Segment, *, on_chin: float = 0.12) -> None:
     """Put the hands to rest: folded, flat, chin in hand, arms crossed, one or both in the lap."""
-    kind = s.pick(0.34, 0.22, 0.12, 0.12, 0.12, 0.08)
+    kind = s.pick(0.34, 0.22, on_chin, 0.12, 0.12, 0.08)
     a, b = s.style.side, -s.style.side
     if kind == 0:
         s.place(a, (0.04, ON_DESK + 0.01, -0.4), out=0.8, fist=0.5)
@@ -151,9 +152,7 @@ def turn_page(s: Segment) -> None:
     reach = s.style.reach
     raised = 0.05 * s.pick(0.7, 0.3)
     s.set(book=1.0, lean=0.1 + s.style.slouch + s.near(0.05))
-    s.set(
-        head_pitch=0.6 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05)
-    )
+    s.set(head_pitch=0.6 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05))
     s.place(main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
     s.place(-main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
     sweep = s.bumps(1.9 / s.style.speed, 1.0 / s.style.speed, 0.4)
@@ -179,7 +178,7 @@ def phone(s: Segment) -> None:
 
 def raise_hand(s: Segment) -> None:
     """One arm up, stretched or with the elbow low; the other hand at rest."""
-    _rest(s)
+    _rest(s, on_chin=0.0)
     side = s.style.side if s.rng.random() < 0.75 else -s.style.side
     if s.pick(0.68, 0.32) == 0:
         s.place(side, (0.22 + s.near(0.05), 1.43 + 0.05 * s.style.amplitude, -0.1), out=0.6, up=1.0, fist=0.2, spread=0.03)

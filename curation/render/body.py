@@ -112,11 +112,10 @@ def _place_arm(controls: Array, shoulder: Array, side: int, hand: int, size: flo
 
 def _place_leg(hip: Array, side: int, stand: Array, size: float) -> Array:
     """Return knee, ankle, heel and toe (T, 4, 3), between sitting (0) and standing (1)."""
-    sit = hip[:, None] + np.array(
-        [[side * 0.04, -0.02, -0.42], [side * 0.05, -0.42, -0.38], [side * 0.05, -0.46, -0.33], [side * 0.06, -0.46, -0.5]]
-    )
-    up = hip[:, None] + size * np.array(
-        [[side * 0.01, -0.43, -0.02], [side * 0.02, -0.83, 0.0], [side * 0.02, -0.88, 0.04], [side * 0.03, -0.88, -0.14]]
-    )
+    folded = [[0.04, -0.02, -0.42], [0.05, -0.42, -0.38], [0.05, -0.46, -0.33], [0.06, -0.46, -0.5]]
+    stretched = [[0.01, -0.43, -0.02], [0.02, -0.83, 0.0], [0.02, -0.88, 0.04], [0.03, -0.88, -0.14]]
+    sit = hip[:, None] + np.array(folded) * [side, 1, 1]
+    up = hip[:, None] + size * np.array(stretched) * [side, 1, 1]
     mix = stand[:, None, None]
-    return (1 - mix) * sit + mix * up
+    leg: Array = (1 - mix) * sit + mix * up
+    return leg

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -27,12 +28,18 @@ __all__ = ["RenderConfig", "render_classroom", "render_clip"]
 Image = NDArray[np.uint8]
 
 
+def _pair(value: Any) -> tuple[int, int]:
+    width, height = value
+    return int(width), int(height)
+
+
 @frozen(kw_only=True)
 class RenderConfig:
     """Everything a rendered classroom depends on.
 
-    `lessons` × `cameras` clips of `rows` × `columns` students, `seconds` long at `fps`, of `size` (width, height, even) px. `light` is a
-    level of `LIGHTS` or "mixed" (one per lesson). `classes` groups of students share out the lessons; 0 = one class per lesson.
+    `lessons` × `cameras` clips of `rows` × `columns` students, `seconds` long at `fps`, of `size` (width, height; even) px.
+    `light` is a level of `LIGHTS` or "mixed" (another one for each lesson). `classes` groups of students share
+    the lessons; 0 = one for each lesson.
     """
 
     seed: int = 0
@@ -42,13 +49,13 @@ class RenderConfig:
     columns: int = 3
     seconds: float = 24.0
     fps: float = 12.0
-    size: tuple[int, int] = field(default=(960, 540), converter=lambda v: (int(v[0]), int(v[1])))
+    size: tuple[int, int] = field(default=(960, 540), converter=_pair)
     light: str = "mixed"
     classes: int = 0
 
     def __attrs_post_init__(self) -> None:
-        limits = {"seed": (0, 2**62), "lessons": (1, 1000), "cameras": (1, len(CAMERAS)), "rows": (1, 4), "columns": (1, 6)}
-        limits |= {"seconds": (0.5, 7200), "fps": (1, 60), "classes": (0, self.lessons)}
+        limits: dict[str, tuple[float, float]] = {"seed": (0, 2**62), "lessons": (1, 1000), "cameras": (1, len(CAMERAS))}
+        limits |= {"rows": (1, 4), "columns": (1, 6), "seconds": (0.5, 7200), "fps": (1, 60), "classes": (0, self.lessons)}
         for name, (low, high) in limits.items():
             check_range(f"render.{name}", getattr(self, name), low, high)
         if any(not 64 <= n <= 4096 or n % 2 for n in self.size):
@@ -68,7 +75,7 @@ def render_classroom(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     config: RenderConfig | None = None,
-    **settings: object,
+    **settings: Any,
 ) -> list[Path]:
     """Render all clips into `out` and return their paths in order: ``<lesson>-<camera>.mp4``, ``.truth.npz``, ``.clip.json``.
 

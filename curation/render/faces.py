@@ -23,6 +23,9 @@ FALL = {"bob": 0.155, "long": 0.29, "curly": 0.06}
 """How far below the ears each hair style falls, in metres."""
 
 
+MOUTH_X, MOUTH_Z = (0.027, 0.012, 0.0, -0.012, -0.027), (-0.094, -0.106, -0.108, -0.106, -0.094)
+
+
 def _face() -> tuple[Array, dict[str, list[int]]]:
     """Return the points (n, 3) of a face's features around the head's centre (left, up, back; metres), and their places by name."""
     parts: dict[str, list[tuple[float, float, float]]] = {
@@ -45,12 +48,10 @@ def _face() -> tuple[Array, dict[str, list[int]]]:
         parts[f"{name} eye"] = [(side * x, y, -0.1 + 0.35 * max(x - 0.02, 0)) for x, y in rim]
         parts[f"{name} iris"] = [(side * 0.031, 0.0172, -0.097)]
         parts[f"{name} brow"] = [(side * 0.014, 0.041, -0.099), (side * 0.032, 0.047, -0.094), (side * 0.05, 0.041, -0.08)]
-        parts[f"{name} glass"] = [
-            (side * (0.032 + 0.021 * np.cos(a)), 0.015 + 0.018 * np.sin(a), -0.108 + 0.01 * abs(np.cos(a))) for a in ring
-        ]
-        parts[f"{name} ear"] = [
-            (side * (0.083 + 0.006 * np.cos(a)), -0.004 + 0.03 * np.sin(a), 0.008 + 0.017 * np.cos(a)) for a in ring
-        ]
+        glass = ((0.032 + 0.021 * np.cos(a), 0.015 + 0.018 * np.sin(a), -0.108 + 0.01 * abs(np.cos(a))) for a in ring)
+        ear = ((0.083 + 0.006 * np.cos(a), -0.004 + 0.03 * np.sin(a), 0.008 + 0.017 * np.cos(a)) for a in ring)
+        parts[f"{name} glass"] = [(side * x, y, z) for x, y, z in glass]
+        parts[f"{name} ear"] = [(side * x, y, z) for x, y, z in ear]
     points: list[tuple[float, float, float]] = []
     places = {}
     for name, part in parts.items():

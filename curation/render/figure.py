@@ -37,7 +37,8 @@ class Figure:
     @cached_property
     def points(self) -> Array:
         """Landmarks (33, 3) in the seat frame, metres."""
-        return self.body.points[self.step]
+        points: Array = self.body.points[self.step]
+        return points
 
     @cached_property
     def lies(self) -> bool:

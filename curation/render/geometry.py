@@ -6,6 +6,8 @@ student's own left is +x. A student's local frame has its origin on the floor un
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
@@ -15,10 +17,11 @@ __all__ = ["Camera", "Desk", "find_hidden", "rotate", "solve_elbow", "unit"]
 Array = NDArray[np.float64]
 
 
-def unit(vector: Array) -> Array:
+def unit(vector: NDArray[Any]) -> Array:
     """Return vectors (..., 3) scaled to length 1."""
     length: Array = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return vector / np.maximum(length, 1e-9)
+    scaled: Array = vector / np.maximum(length, 1e-9)
+    return scaled
 
 
 def rotate(yaw: Array, pitch: Array, roll: Array) -> Array:

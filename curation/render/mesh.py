@@ -27,7 +27,7 @@ def _facets(rings: int, sides: int) -> NDArray[np.int64]:
 
 @cache
 def make_torso(build: float) -> tuple[Array, NDArray[np.int64]]:
-    """Return a torso's vertices (n, 3) around the middle of the hips (unit torso length up to the shoulders) and its facets (m, 4)."""
+    """Return a torso's vertices (n, 3) around the middle of the hips, in metres for a body of size 1, and its facets (m, 4)."""
     levels = (
         # height, half width, half depth, forward
         (-0.08, 0.150, 0.100, 0.00), (0.12, 0.148, 0.100, 0.00), (0.38, 0.142, 0.098, 0.00), (0.66, 0.160, 0.108, 0.004),
@@ -74,12 +74,11 @@ def _covers(style: str, at: Array) -> NDArray[np.bool_]:
     return covered
 
 
-def draw_mesh(
-    image: Image, camera: Camera, vertices: Array, facets: NDArray[np.int64], colours: Array, gloss: float = 0.5
-) -> Array:
+def draw_mesh(image: Image, camera: Camera, vertices: Array, facets: NDArray[np.int64], colours: Array, gloss: float) -> None:
     """Draw the facets that face the camera, far ones first, each in its colour (m, 3) by the light that falls on it.
 
-    `vertices` (n, 3) are world metres; facets run so that their outer side is found from the surface's middle. Returns the px (n, 2).
+    `vertices` (n, 3) are world metres; the outer side of a facet is the one away from the middle of the surface. `gloss` in
+    [0, 1] is how much the light matters.
     """
     import cv2
 
@@ -97,4 +96,3 @@ def draw_mesh(
     fixed = np.round(np.clip(px, -2000, 4000) * 16 - 8).astype(np.int32)[facets[order]]
     for points, colour in zip(fixed, shaded[order].tolist(), strict=True):
         cv2.fillConvexPoly(image, points, colour, cv2.LINE_8, 4)
-    return px

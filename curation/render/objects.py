@@ -17,21 +17,21 @@ __all__ = ["draw_held", "draw_on_desk"]
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
+Pair = tuple[float, float]
 
 
 def _sheet(
     image: Image,
     figure: Figure,
-    centre: tuple[float, float],
-    size: tuple[float, float],
+    centre: Pair,
+    size: Pair,
     colour: tuple[int, int, int],
     lift: float = 0.004,
-) -> Array:
+) -> None:
     (x, z), (w, d) = centre, (size[0] / 2, size[1] / 2)
     y = DESK_TOP + lift
     px = figure.see(np.array([[x - w, y, z - d], [x + w, y, z - d], [x + w, y, z + d], [x - w, y, z + d]]))
     polygon(image, px, colour)
-    return px
 
 
 def draw_on_desk(image: Image, figure: Figure) -> None:
@@ -52,9 +52,9 @@ def draw_on_desk(image: Image, figure: Figure) -> None:
     if page > 0.04:
         angle = np.pi * page * 0.75
         x, y = 0.19 * np.cos(angle), 0.19 * np.sin(angle)
-        side = -1.0 if figure.body.objects[figure.step, column("lx")] > 0.12 else 1.0
-        edge = np.array([[0, 0.0, -0.12], [0, 0.0, 0.12], [side * x, y, 0.12], [side * x, y, -0.12]]) + [0.0, DESK_TOP + 0.015, z]
-        polygon(image, figure.see(edge), (228, 224, 212))
+        turned = -1.0 if state[column("lx")] > 0.12 else 1.0
+        edge = np.array([[0, 0.0, -0.12], [0, 0.0, 0.12], [turned * x, y, 0.12], [turned * x, y, -0.12]])
+        polygon(image, figure.see(edge + np.array([0.0, DESK_TOP + 0.015, z])), (228, 224, 212))
 
 
 def draw_held(image: Image, figure: Figure) -> None:

@@ -130,22 +130,17 @@ def paint_background(camera: Camera, room: Room, rng: np.random.Generator) -> Im
             rng.integers(70, 230, 3),
         )
     for row in range(room.rows, -1, -1):
-        z, y = FIRST_ROW + (row - 0.55) * ROW_PITCH, max(row - 0, 0) * TIER
-        if row < room.rows:
-            face(
-                [(-half, y, z), (half, y, z), (half, y, z + ROW_PITCH), (-half, y, z + ROW_PITCH)],
-                _shade(room.floor, 0.92 + 0.05 * row),
-            )
-            face([(-half, y - TIER, z), (half, y - TIER, z), (half, y, z), (-half, y, z)], _shade(room.floor, 0.7))
+        z, y = FIRST_ROW + (row - 0.55) * ROW_PITCH, row * TIER
+        if row == room.rows:
+            y, end, tone = y - TIER, back, 0.95
         else:
-            face(
-                [(-half, y - TIER, z), (half, y - TIER, z), (half, y - TIER, back), (-half, y - TIER, back)],
-                _shade(room.floor, 0.95),
-            )
-    grain = cv2.resize(
-        rng.normal(0, 2.5, (height // 16, width // 16)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
-    )[..., None]
-    return np.clip(cv2.GaussianBlur(image, (5, 5), 1.1) + grain, 0, 255).astype(np.uint8)
+            end, tone = z + ROW_PITCH, 0.92 + 0.05 * row
+            face([(-half, y - TIER, z), (half, y - TIER, z), (half, y, z), (-half, y, z)], _shade(room.floor, 0.7))
+        face([(-half, y, z), (half, y, z), (half, y, end), (-half, y, end)], _shade(room.floor, tone))
+    coarse = rng.normal(0, 2.5, (height // 16, width // 16)).astype(np.float32)
+    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
+    painted: Image = np.clip(cv2.GaussianBlur(image, (5, 5), 1.1) + grain, 0, 255).astype(np.uint8)
+    return painted
 
 
 class Layer:
@@ -196,18 +191,14 @@ def _paint_desk(seat: Seating, room: Room) -> list[Face]:
         ([(x, floor, z), (x + 0.03, floor, z), (x + 0.03, top, z), (x, top, z)], (70, 72, 76))
         for z in (z2, z1) for x in (x1 + 0.02, x2 - 0.05)
     ]  # fmt: skip
+    edge, low = top - 0.03, floor + 0.08
+    front, lit = z1 + 0.01, z1 + 0.2
     return [
         *legs,
-        (
-            [(x1 + 0.03, floor + 0.08, z1), (x2 - 0.03, floor + 0.08, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)],
-            _shade(wood, 0.66),
-        ),
-        ([(x1, top - 0.03, z1), (x1, top - 0.03, z2), (x1, top, z2), (x1, top, z1)], _shade(wood, 0.78)),
-        ([(x2, top - 0.03, z1), (x2, top - 0.03, z2), (x2, top, z2), (x2, top, z1)], _shade(wood, 0.74)),
+        ([(x1 + 0.03, low, z1), (x2 - 0.03, low, z1), (x2 - 0.03, top, z1), (x1 + 0.03, top, z1)], _shade(wood, 0.66)),
+        ([(x1, edge, z1), (x1, edge, z2), (x1, top, z2), (x1, top, z1)], _shade(wood, 0.78)),
+        ([(x2, edge, z1), (x2, edge, z2), (x2, top, z2), (x2, top, z1)], _shade(wood, 0.74)),
         ([(x1, top, z1), (x2, top, z1), (x2, top, z2), (x1, top, z2)], wood),
-        (
-            [(x1 + 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.01), (x2 - 0.01, top, z1 + 0.2), (x1 + 0.01, top, z1 + 0.2)],
-            _shade(wood, 1.05),
-        ),
-        ([(x1, top - 0.03, z1), (x2, top - 0.03, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84)),
+        ([(x1 + 0.01, top, front), (x2 - 0.01, top, front), (x2 - 0.01, top, lit), (x1 + 0.01, top, lit)], _shade(wood, 1.05)),
+        ([(x1, edge, z1), (x2, edge, z1), (x2, top, z1), (x1, top, z1)], _shade(wood, 0.84)),
     ]

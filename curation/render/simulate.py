@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,7 +75,7 @@ def simulate_poses(
     )  # fmt: skip
 
 
-def _labels_of(behaviour: NDArray[np.int64], starts: Array, window: float) -> NDArray[np.str_]:
+def _labels_of(behaviour: NDArray[np.int64], starts: NDArray[Any], window: float) -> NDArray[np.str_]:
     from curation.render.behaviours import BEHAVIOURS
 
     names = np.array(BEHAVIOURS)[behaviour]
@@ -84,8 +86,8 @@ def _labels_of(behaviour: NDArray[np.int64], starts: Array, window: float) -> ND
 def add_estimator_noise(pose: Array, rng: np.random.Generator, scale: float) -> Array:
     """Return true poses (W, S, P, 33, 4) as an estimator would give them.
 
-    An error that stays over the window, one that drifts and one of each frame, all in parts of the torso's size and larger for hidden
-    landmarks, hands and bodies bent over the desk; arms that the estimator takes for elsewhere; and frames in which nobody is found.
+    An error that stays over the window, one that drifts and one of each frame, all in parts of the torso's size, larger for hidden
+    landmarks, for hands and for bodies bent over the desk; arms taken for elsewhere; and frames in which nobody is found.
     """
     if scale == 0:
         return pose.copy()

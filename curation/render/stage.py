@@ -53,7 +53,7 @@ def stage_lesson(seed: int, lesson: int, group: int, seats: int, seconds: float)
     for seat in range(seats):
         look = sample_look(seed_for(seed, "look", group, seat))
         style = sample_style(seed_for(seed, "style", group, seat))
-        motion = perform(seconds, style, seed_for(seed, "motion", lesson, seat), weights)
+        motion = perform(seconds, style, seed_for(seed, "motion", lesson, seat), weights.tolist())
         members.append(Member(name=f"class-{group + 1:02d}-student-{seat + 1:02d}", look=look, style=style, performance=motion))
     return Lesson(name=f"lesson-{lesson + 1:02d}", school=f"school-{'ab'[group % 2]}", members=tuple(members))
 
@@ -165,4 +165,4 @@ def _outline(body: Body, look: Look, origin: Array, camera: Camera, room: Room) 
     box = np.concatenate([np.clip(low, 0, size), np.clip(high, 0, size)], axis=-1)
     empty = (box[:, 2] - box[:, 0] < 2) | (box[:, 3] - box[:, 1] < 2)
     box[empty] = np.nan
-    return box
+    return np.asarray(box, np.float64)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["dot", "limb", "polygon", "stroke", "tone"]
+__all__ = ["dot", "hull", "limb", "polygon", "stroke", "tone"]
 
 Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
@@ -68,13 +68,14 @@ def limb(image: Image, a: Array, b: Array, wide_a: float, wide_b: float, colour:
         ra, rb = max(wide_a * share, 0.5), max(wide_b * share, 0.5)
         px, py, qx, qy = ax + nx * wide_a * shift, ay + ny * wide_a * shift, bx + nx * wide_b * shift, by + ny * wide_b * shift
         shade = tone(colour, light)
-        corners = [
-            (px + nx * ra, py + ny * ra),
-            (qx + nx * rb, qy + ny * rb),
-            (qx - nx * rb, qy - ny * rb),
-            (px - nx * ra, py - ny * ra),
+        start, end = (round(px * 16 - 8), round(py * 16 - 8)), (round(qx * 16 - 8), round(qy * 16 - 8))
+        ux, uy, vx, vy = (round(v * 16) for v in (nx * ra, ny * ra, nx * rb, ny * rb))
+        cv2.circle(image, start, int(ra * 16), shade, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(image, end, int(rb * 16), shade, -1, cv2.LINE_AA, _SHIFT)
+        sides = [
+            (start[0] + ux, start[1] + uy),
+            (end[0] + vx, end[1] + vy),
+            (end[0] - vx, end[1] - vy),
+            (start[0] - ux, start[1] - uy),
         ]
-        cv2.circle(image, (round(px * 16 - 8), round(py * 16 - 8)), int(ra * 16), shade, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(image, (round(qx * 16 - 8), round(qy * 16 - 8)), int(rb * 16), shade, -1, cv2.LINE_AA, _SHIFT)
-        fixed = np.array([(round(x * 16 - 8), round(y * 16 - 8)) for x, y in corners], np.int32)
-        cv2.fillConvexPoly(image, fixed, shade, cv2.LINE_AA, _SHIFT)
+        cv2.fillConvexPoly(image, np.array(sides, np.int32), shade, cv2.LINE_AA, _SHIFT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen
@@ -16,19 +17,27 @@ from schemas.files import replace_file
 __all__ = ["Truth", "read_truth", "truth_path", "write_truth"]
 
 
+def _floats(value: Any) -> NDArray[np.float32]:
+    return np.asarray(value, np.float32)
+
+
+def _strings(value: Any) -> NDArray[np.str_]:
+    return np.asarray(value, np.str_)
+
+
 @frozen(kw_only=True, eq=False)
 class Truth:
     """F frames of P students.
 
-    `boxes` (F, P, 4) px ``x1, y1, x2, y2`` around what is seen of each student, NaN where nothing is; `pose` (F, P, 33, 4) = x px, y px,
-    z (px, 0 at the hips' middle, smaller is nearer) and visibility (1 seen, 0 hidden or out of the frame); `behaviour` (F, P) ids of
-    the ``behaviour`` axis; `student` (P,); `fps` frames per second.
+    `boxes` (F, P, 4) px ``x1, y1, x2, y2`` around what is seen of each student, NaN where nothing is; `pose` (F, P, 33, 4) = x px,
+    y px, z (px, 0 at the hips' middle, smaller is nearer) and visibility (1 seen, 0 hidden or out of the frame); `behaviour` (F, P)
+    ids of the ``behaviour`` axis; `student` (P,); `fps` frames per second.
     """
 
-    boxes: NDArray[np.float32] = field(converter=lambda v: np.asarray(v, np.float32))
-    pose: NDArray[np.float32] = field(converter=lambda v: np.asarray(v, np.float32))
-    behaviour: NDArray[np.str_] = field(converter=lambda v: np.asarray(v, np.str_))
-    student: NDArray[np.str_] = field(converter=lambda v: np.asarray(v, np.str_))
+    boxes: NDArray[np.float32] = field(converter=_floats)
+    pose: NDArray[np.float32] = field(converter=_floats)
+    behaviour: NDArray[np.str_] = field(converter=_strings)
+    student: NDArray[np.str_] = field(converter=_strings)
     fps: float
 
     def __attrs_post_init__(self) -> None:
