@@ -22,6 +22,8 @@ def draw_below_desk(image: Image, figure: Figure) -> None:
     """Draw what the desk may cover: legs, torso, arms that hang or lie in the lap, and the head of who does not lie."""
     look, px, scale = figure.look, figure.px, figure.scale
     for side in (0, 1):
+        if not figure.seen[[23 + side, 25 + side, 27 + side, 31 + side]].any():
+            continue
         limb(image, px[27 + side], px[31 + side], 0.04 * scale, 0.035 * scale, (40, 38, 40))
         limb(image, px[25 + side], px[27 + side], 0.052 * scale, 0.04 * scale, tone(look.trousers, 0.9))
         limb(image, px[23 + side], px[25 + side], 0.075 * scale, 0.056 * scale, look.trousers)

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 @define(kw_only=True, slots=False)
 class Figure:
-    """`body` at `step`, before `camera`, with the seat's `origin` in the world, and px (33, 2) and depth (33,) of its landmarks."""
+    """`body` at `step` before `camera`; `origin` is the seat. Landmarks `px` (33, 2), `depth` (33,) m, `seen` (33,)."""
 
     body: Body
     step: int
@@ -28,6 +28,7 @@ class Figure:
     origin: Array
     px: Array
     depth: Array
+    seen: NDArray[np.bool_]
 
     @cached_property
     def scale(self) -> float:

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 LIGHT = unit(np.array([-0.35, 0.85, -0.6]))
-SIDES = 18
+SIDES = 14
 
 
 def _facets(rings: int, sides: int) -> NDArray[np.int64]:
@@ -45,7 +45,7 @@ def make_torso(build: float) -> tuple[Array, NDArray[np.int64]]:
 @cache
 def make_head(style: str) -> tuple[Array, NDArray[np.int64], NDArray[np.bool_]]:
     """Return a head's vertices (n, 3) in units of the head's radii, its facets (m, 4) and which facets are hair."""
-    rings, sides = 13, 20
+    rings, sides = 12, 16
     polar = np.linspace(0.02, np.pi - 0.02, rings)
     angle = np.arange(sides) / sides * 2 * np.pi
     y = np.repeat(np.cos(polar), sides)

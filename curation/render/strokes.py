@@ -15,8 +15,14 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 _SHIFT = 4
-_LAYERS = ((1.0, 0.0, 0.74), (0.78, 0.16, 0.9), (0.48, 0.28, 1.03))
+_SHARES = np.array([1.0, 0.78, 0.48])[:, None, None]
+_SHIFTS = np.array([0.0, 0.16, 0.28])[:, None, None]
+_LIGHTS = (0.74, 0.9, 1.03)
 """Share of the width, shift towards the light, and brightness of the layers a limb is drawn in."""
+_ROUND = 8
+_ANGLES = np.concatenate([np.linspace(0.5, 1.5, _ROUND), np.linspace(-0.5, 0.5, _ROUND)]) * np.pi
+_ENDS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
+"""The round ends of a limb, along and across it: first where it starts, then where it ends."""
 
 
 def tone(colour: Any, factor: float) -> tuple[float, float, float]:
@@ -61,21 +67,12 @@ def limb(image: Image, a: Array, b: Array, wide_a: float, wide_b: float, colour:
         cv2.line(image, start, end, tone(colour, 0.97), max(1, round(wide_a + wide_b)), cv2.LINE_AA, _SHIFT)
         return
     length = hypot(bx - ax, by - ay) or 1.0
-    nx, ny = -(by - ay) / length, (bx - ax) / length
-    if nx * -0.5 + ny * -0.85 < 0:
-        nx, ny = -nx, -ny
-    for share, shift, light in _LAYERS if max(wide_a, wide_b) > 4 else _LAYERS[:2]:
-        ra, rb = max(wide_a * share, 0.5), max(wide_b * share, 0.5)
-        px, py, qx, qy = ax + nx * wide_a * shift, ay + ny * wide_a * shift, bx + nx * wide_b * shift, by + ny * wide_b * shift
-        shade = tone(colour, light)
-        start, end = (round(px * 16 - 8), round(py * 16 - 8)), (round(qx * 16 - 8), round(qy * 16 - 8))
-        ux, uy, vx, vy = (round(v * 16) for v in (nx * ra, ny * ra, nx * rb, ny * rb))
-        cv2.circle(image, start, int(ra * 16), shade, -1, cv2.LINE_AA, _SHIFT)
-        cv2.circle(image, end, int(rb * 16), shade, -1, cv2.LINE_AA, _SHIFT)
-        sides = [
-            (start[0] + ux, start[1] + uy),
-            (end[0] + vx, end[1] + vy),
-            (end[0] - vx, end[1] - vy),
-            (start[0] - ux, start[1] - uy),
-        ]
-        cv2.fillConvexPoly(image, np.array(sides, np.int32), shade, cv2.LINE_AA, _SHIFT)
+    ux, uy = (bx - ax) / length, (by - ay) / length
+    nx, ny = (uy, -ux) if uy * -0.5 + ux * 0.85 > 0 else (-uy, ux)
+    wide = np.repeat([wide_a, wide_b], _ROUND)[:, None]
+    rim = _ENDS @ np.array([[ux, uy], [nx, ny]])
+    layers = slice(0, 3 if max(wide_a, wide_b) > 4 else 2)
+    spread = _SHARES[layers] * rim + _SHIFTS[layers] * np.array([nx, ny])
+    fixed = np.rint((np.repeat([[ax, ay], [bx, by]], _ROUND, axis=0) + wide * spread) * 16 - 8).astype(np.int32)
+    for points, light in zip(fixed, _LIGHTS, strict=False):
+        cv2.fillConvexPoly(image, points, tone(colour, light), cv2.LINE_AA, _SHIFT)
