@@ -19,6 +19,10 @@ MARK = "simulated.txt"
 MARK_TEXT = "Everything in this workspace was made by `curate demo`; the next demo here replaces it.\n"
 
 
+def _find_root(value: str | Path) -> Path:
+    return Path(value).expanduser().resolve()
+
+
 @frozen(kw_only=True)
 class DemoSettings:
     """Size and seeds of the demonstration.
@@ -28,13 +32,13 @@ class DemoSettings:
     purpose. Each macro-F1 is of `model_seeds` trainings.
     """
 
-    root: Path = field(converter=lambda v: Path(v).expanduser().resolve())
+    root: Path = field(converter=_find_root)
     seed: int = 0
-    lessons: int = 10
-    cameras: int = 2
-    seconds: float = 16.0
+    lessons: int = 12
+    cameras: int = 1
+    seconds: float = 20.0
     n_test: int = 3
-    n_first: int = 4
+    n_first: int = 6
     batch: int = 96
     error_rate: float = 0.2
     model_seeds: tuple[int, ...] = (0, 1, 2)

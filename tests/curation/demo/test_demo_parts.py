@@ -13,7 +13,7 @@ from schemas.errors import InvalidField, WorkspaceError
 
 def test_settings_need_room_for_three_parts(tmp_path: Path) -> None:
     assert DemoSettings(root=tmp_path).root == tmp_path.resolve()
-    with pytest.raises(InvalidField, match=r"demo\.lessons: expected at least 4 \+ 3 \+ 1, got 7"):
+    with pytest.raises(InvalidField, match=r"demo\.lessons: expected at least 6 \+ 3 \+ 1, got 7"):
         DemoSettings(root=tmp_path, lessons=7)
     with pytest.raises(InvalidField, match=r"demo\.error_rate"):
         DemoSettings(root=tmp_path, error_rate=1.5)
