@@ -110,8 +110,8 @@ def _rest(s: Segment, *, on_chin: float = 0.12) -> None:
         s.place(b, (0.06, ON_DESK, -0.38), out=0.8)
         s.add(lean=0.14, tilt=-0.06 * a, head_roll=-0.14 * a)
     elif kind == 3:
-        s.place(a, (-0.08, 0.79, -0.27), out=1.1, fist=0.6)
-        s.place(b, (-0.09, 0.76, -0.29), out=1.1, fist=0.6)
+        s.place(a, (-0.09, 0.775, -0.25), out=1.1, fist=0.6)
+        s.place(b, (-0.1, 0.755, -0.28), out=1.1, fist=0.6)
     elif kind == 4:
         s.place(a, (0.1, 0.57, -0.2), out=0.5)
         s.place(b, (0.09, 0.57, -0.21), out=0.5)
@@ -164,9 +164,9 @@ def turn_page(s: Segment) -> None:
 def phone(s: Segment) -> None:
     """Head down over a phone held up before the lower chest, hands close together, thumbs moving; or in one hand only."""
     main = s.style.hand
-    height = 0.775 + 0.03 * s.style.amplitude + s.near(0.02)
+    height = 0.80 + 0.03 * s.style.amplitude + s.near(0.02)
     s.set(phone=1.0, lean=0.04 + s.style.slouch + s.near(0.05))
-    s.set(head_pitch=0.52 + s.style.head_down + s.near(0.08) + s.wander(3.0, 0.04), head_yaw=s.near(0.08) + s.wander(3.0, 0.03))
+    s.set(head_pitch=0.58 + s.style.head_down + s.near(0.07) + s.wander(3.0, 0.04), head_yaw=s.near(0.08) + s.wander(3.0, 0.03))
     s.place(main, (0.055, height, -0.31), out=0.5, up=0.55, fist=0.6, spread=0.012)
     if s.pick(0.82, 0.18) == 0:
         s.place(-main, (0.06, height, -0.31), out=0.5, up=0.55, fist=0.6, spread=0.012)
@@ -209,8 +209,8 @@ def sleep(s: Segment) -> None:
     side = float(s.style.side)
     s.set(lean=lean + breath, turn=s.near(0.06), eyes=0.0, head_pitch=0.42 + s.near(0.08), paper=0.0)
     s.set(head_yaw=side * float(s.rng.uniform(0.0, 0.55)), head_roll=side * float(s.rng.uniform(0.1, 0.45)), tilt=s.near(0.05))
-    s.place(1, (-0.1, ON_DESK + 0.01, -0.56), out=1.4, spread=0.025)
-    s.place(-1, (-0.11, ON_DESK, -0.54), out=1.4, spread=0.025)
+    s.place(1, (0.08, ON_DESK + 0.01, -0.53), out=1.4, spread=0.025)
+    s.place(-1, (0.07, ON_DESK, -0.52), out=1.4, spread=0.025)
 
 
 def stand(s: Segment) -> None:

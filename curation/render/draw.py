@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.render.behaviours import DESK_TOP
 from curation.render.body import HEAD_RADII
 from curation.render.faces import draw_face, draw_hair_behind
 from curation.render.figure import Figure
@@ -59,12 +60,16 @@ def _behind_head(figure: Figure, side: int) -> bool:
 
 
 def _draw_torso(image: Image, figure: Figure, first: int) -> None:
+    """Draw the trunk from ring `first` up; a part of it alone lies on the desk, not in it."""
     look, k = figure.look, figure.step
     size = look.height
     vertices, facets = make_torso(round(look.build, 2))
     hip = figure.points[23:25].mean(axis=0)
     turn = figure.body.torso_turn[k]
-    world = figure.origin + hip + (vertices * [size**0.5, size, size**0.5]) @ turn.T
+    placed = hip + (vertices * [size**0.5, size, size**0.5]) @ turn.T
+    if first:
+        placed[:, 1] = np.maximum(placed[:, 1], DESK_TOP + 0.005)
+    world = figure.origin + placed
     colours = np.repeat(np.array([look.shirt], np.float64), len(facets), axis=0)
     ring = np.arange(len(facets)) // SIDES
     if look.pattern == "stripes":

@@ -65,7 +65,7 @@ _POINTS, _AT = _face()
 
 def draw_hair_behind(image: Image, figure: Figure) -> None:
     """Draw the mass of long hair that is seen beside neck and cheeks."""
-    fall = FALL.get(figure.look.hair_style, 0.0)
+    fall = min(FALL.get(figure.look.hair_style, 0.0), 0.06 if figure.lies else 1.0)
     if not fall:
         return
     head, turn = figure.body.head[figure.step], figure.body.head_turn[figure.step]

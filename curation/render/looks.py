@@ -57,9 +57,11 @@ def sample_look(rng: np.random.Generator) -> Look:
         r, g, b = (int(np.clip(c + rng.integers(-spread, spread + 1), 8, 250)) for c in colour)
         return r, g, b
 
+    skin = vary(SKINS[rng.choice(len(SKINS), p=[0.18, 0.24, 0.2, 0.16, 0.13, 0.09])], 6)
+    hair = vary(HAIRS[rng.integers(len(HAIRS))], 8)
     return Look(
-        skin=vary(SKINS[rng.choice(len(SKINS), p=[0.18, 0.24, 0.2, 0.16, 0.13, 0.09])], 6),
-        hair=vary(HAIRS[rng.integers(len(HAIRS))], 8),
+        skin=skin,
+        hair=hair if sum(skin) - sum(hair) > 150 else (26, 22, 22),
         hair_style=str(rng.choice(HAIR_STYLES)),
         shirt=vary(CLOTHES[rng.integers(len(CLOTHES))], 14),
         pattern=str(rng.choice(["plain", "plain", "stripes", "hoodie", "collar"])),

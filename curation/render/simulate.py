@@ -19,9 +19,20 @@ __all__ = ["add_estimator_noise", "simulate_poses"]
 
 Array = NDArray[np.float64]
 
-_SPREAD = np.full(33, 1.0)
-_SPREAD[:11], _SPREAD[11:13], _SPREAD[13:15], _SPREAD[15:23], _SPREAD[23:25], _SPREAD[25:] = 0.5, 0.9, 1.5, 1.6, 1.6, 3.0
-"""Error of each landmark relative to the others, as a pose estimator makes it."""
+
+def _by_joint(head: float, shoulder: float, elbow: float, wrist: float, hand: float, hip: float, leg: float) -> Array:
+    """Return one value for each of the 33 landmarks."""
+    return np.repeat([head, shoulder, elbow, wrist, hand, hip, leg], [11, 2, 2, 2, 6, 2, 8])
+
+
+_SPREAD_SEEN = _by_joint(0.036, 0.030, 0.052, 0.055, 0.072, 0.070, 0.14)
+_SPREAD_HIDDEN = _by_joint(0.050, 0.050, 0.060, 0.30, 0.34, 0.150, 0.42)
+"""Standard deviation of a landmark's error along x and y, in torso sizes, of landmarks in sight and out of sight."""
+_SURE_SEEN = _by_joint(0.99, 0.99, 0.95, 0.84, 0.72, 0.99, 0.7)
+_SURE_HIDDEN = _by_joint(0.99, 0.99, 0.96, 0.45, 0.40, 0.99, 0.2)
+"""Visibility that the estimator gives them."""
+_BIAS = _by_joint(-0.03, 0.0, -0.03, 0.0, -0.04, 0.0, 0.0)
+"""How far above (negative) their place it puts them, in torso sizes."""
 
 
 def simulate_poses(
@@ -86,29 +97,30 @@ def _labels_of(behaviour: NDArray[np.int64], starts: NDArray[Any], window: float
 def add_estimator_noise(pose: Array, rng: np.random.Generator, scale: float) -> Array:
     """Return true poses (W, S, P, 33, 4) as an estimator would give them.
 
-    An error that stays over the window, one that drifts and one of each frame, all in parts of the torso's size, larger for hidden
-    landmarks, for hands and for bodies bent over the desk; arms taken for elsewhere; and frames in which nobody is found.
+    An error that stays over the window, one that drifts and one of each frame, in parts of the torso's size, with the spread that
+    the real estimator showed on drawn frames, larger for bodies bent over the desk and for some people at some times; arms taken to
+    be elsewhere; and frames in which nobody is found. `scale` multiplies all of it.
     """
     if scale == 0:
         return pose.copy()
     windows, samples, people = pose.shape[:3]
-    middles = pose[..., [11, 12], :3].mean(axis=-2) - pose[..., [23, 24], :3].mean(axis=-2)
-    size = np.linalg.norm(middles, axis=-1)[..., None]
-    flat = 1 - np.clip(np.linalg.norm(middles[..., :2], axis=-1)[..., None] / size, 0.3, 1)
+    trunk = pose[..., [11, 12], :3].mean(axis=-2) - pose[..., [23, 24], :3].mean(axis=-2)
+    size = np.linalg.norm(trunk, axis=-1)[..., None]
+    flat = np.clip(0.8 - np.linalg.norm(trunk[..., :2], axis=-1)[..., None] / size, 0, 0.5)
     hidden = pose[..., 3] < 0.5
-    factor = scale * size * _SPREAD * np.where(hidden, 2.4, 1.0) * (1 + 1.6 * flat)
-    still = rng.normal(0, 0.05, (windows, 1, people, 33, 3))
-    drift = np.cumsum(rng.normal(0, 0.03, (windows, samples, people, 33, 3)), axis=1) * 0.5
-    white = rng.normal(0, 0.015, (windows, samples, people, 33, 3))
+    bad_day = np.exp(rng.normal(-0.05, 0.4, (windows, 1, people, 1)))
+    spread = np.where(hidden, _SPREAD_HIDDEN, _SPREAD_SEEN) * (1 + 6 * flat) * bad_day
+    still = rng.normal(0, 0.9, (windows, 1, people, 33, 3))
+    drift = np.cumsum(rng.normal(0, 0.17, (windows, samples, people, 33, 3)), axis=1)
+    white = rng.normal(0, 0.2, (windows, samples, people, 33, 3))
     noisy = pose.copy()
-    noisy[..., :3] += (still + drift + white) * factor[..., None] * [1, 1, 2]
-    body = rng.normal(0, 0.04, (windows, 1, people, 1, 2)) * size[..., None]
-    noisy[..., :2] += body * scale
+    noisy[..., :3] += scale * (still + drift + white) * (spread * size)[..., None] * [1, 1, 2]
+    noisy[..., 1] += scale * _BIAS * size
     _lose_arms(noisy, rng, size, scale)
-    doubt = np.where(hidden, 2.2, 0.06) * (0.4 + rng.random((windows, 1, people, 33)) + 0.3 * rng.random(pose.shape[:-1]))
-    noisy[..., 3] = np.exp(-doubt)
-    gone = rng.random((windows, samples, people)) < 0.012 * scale
-    noisy[gone] = np.nan
+    sure = np.where(hidden, _SURE_HIDDEN, _SURE_SEEN)
+    doubt = (1 - sure) * np.exp(rng.normal(0, 0.5, (windows, 1, people, 33)) + rng.normal(0, 0.2, pose.shape[:-1]))
+    noisy[..., 3] = np.clip(1 - doubt, 0, 1)
+    noisy[rng.random((windows, samples, people)) < 0.01 * scale] = np.nan
     return noisy
 
 
