@@ -123,21 +123,21 @@ def _rest(s: Segment, *, on_chin: float = 0.12) -> None:
 def attend(s: Segment) -> None:
     """Sit, look ahead, hands at rest; now and then a glance down or a little to the side, or a note."""
     _rest(s)
-    s.add(head_yaw=s.wander(2.2, 0.12), head_pitch=s.wander(2.5, 0.05) + 0.3 * s.bumps(7.0, 0.9, 2.5) * (s.rng.random() < 0.5))
+    s.add(head_yaw=s.wander(2.2, 0.12), head_pitch=s.wander(2.5, 0.05) + 0.3 * s.bumps(7.0, 0.8, 2.5) * (s.rng.random() < 0.35))
 
 
 def write(s: Segment) -> None:
     """Head lowered, one hand making small strokes that drift over the line, the other flat on the paper; a glance up at times."""
     main = s.style.hand
     reach = s.style.reach
-    s.set(paper=1.0, pen=1.0, lean=0.2 + s.style.slouch + s.near(0.05), turn=-0.05 * main)
-    s.set(head_pitch=0.68 + s.style.head_down + s.near(0.09) + s.wander(2.5, 0.05), head_yaw=-0.1 * main + s.wander(2.0, 0.06))
+    s.set(paper=1.0, pen=1.0, lean=0.24 + s.style.slouch + s.near(0.05), turn=-0.05 * main)
+    s.set(head_pitch=0.72 + s.style.head_down + s.near(0.08) + s.wander(2.5, 0.05), head_yaw=-0.1 * main + s.wander(2.0, 0.06))
     s.add(head_roll=0.1 * main)
     s.place(main, (0.09, ON_DESK + 0.015, -0.37 + reach), out=0.75, fist=0.75)
-    s.place(-main, (0.13, ON_DESK, -0.4 + reach), out=0.8)
+    s.place(-main, (0.1, ON_DESK, -0.4 + reach), out=0.8)
     line = 1.0 + float(s.rng.uniform(1.2, 2.6))
     along = (s.time / line + s.rng.random()) % 1.0
-    glance = s.bumps(5.0, 1.4, 3.0) * (s.rng.random() < 0.65)
+    glance = s.bumps(6.0, 1.2, 3.0) * (s.rng.random() < 0.5)
     writing = 1 - np.clip(glance * 1.6, 0, 1)
     pace = 2 * np.pi * np.cumsum(s.style.speed * (3.4 + s.wander(1.0, 0.6))) / RATE
     size = 0.011 * s.style.amplitude
@@ -150,14 +150,16 @@ def turn_page(s: Segment) -> None:
     """Head lowered over an open book, hands wide apart on its edges; one hand sweeps over to turn a leaf every 2 s or so."""
     main = s.style.hand
     reach = s.style.reach
-    raised = 0.05 * s.pick(0.7, 0.3)
+    raised = 0.07 * s.pick(0.6, 0.4)
     s.set(book=1.0, lean=0.1 + s.style.slouch + s.near(0.05))
-    s.set(head_pitch=0.6 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05))
-    s.place(main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
-    s.place(-main, (0.2, ON_DESK + raised, -0.42 + reach), out=0.75)
+    s.set(
+        head_pitch=0.68 + s.style.head_down + s.near(0.09), head_yaw=0.14 * np.sin(2 * np.pi * s.time / 2.4) + s.wander(2.0, 0.05)
+    )
+    s.place(main, (0.23, ON_DESK + raised, -0.42 + reach), out=0.75)
+    s.place(-main, (0.23, ON_DESK + raised, -0.42 + reach), out=0.75)
     sweep = s.bumps(1.9 / s.style.speed, 1.0 / s.style.speed, 0.4)
     name = "l" if main > 0 else "r"
-    s.add(**{f"{name}x": -main * 0.3 * sweep, f"{name}y": 0.08 * s.style.amplitude * sweep, f"{name}z": 0.02 * sweep})
+    s.add(**{f"{name}x": -main * 0.34 * sweep, f"{name}y": 0.08 * s.style.amplitude * sweep, f"{name}z": 0.02 * sweep})
     s.set(page=sweep)
 
 
@@ -180,11 +182,11 @@ def raise_hand(s: Segment) -> None:
     """One arm up, stretched or with the elbow low; the other hand at rest."""
     _rest(s, on_chin=0.0)
     side = s.style.side if s.rng.random() < 0.75 else -s.style.side
-    if s.pick(0.68, 0.32) == 0:
-        s.place(side, (0.22 + s.near(0.05), 1.43 + 0.05 * s.style.amplitude, -0.1), out=0.6, up=1.0, fist=0.2, spread=0.03)
+    if s.pick(0.74, 0.26) == 0:
+        s.place(side, (0.22 + s.near(0.05), 1.45 + 0.05 * s.style.amplitude, -0.1), out=0.6, up=1.0, fist=0.2, spread=0.03)
         s.add(tilt=-0.05 * side)
     else:
-        s.place(side, (0.25, 1.13 + s.near(0.03), -0.26), out=0.4, up=1.0, fist=0.3, spread=0.03)
+        s.place(side, (0.27, 1.18 + s.near(0.03), -0.24), out=0.4, up=1.0, fist=0.3, spread=0.03)
     name = "l" if side > 0 else "r"
     wave = np.sin(2 * np.pi * s.time * float(s.rng.uniform(0.8, 1.8))) * (s.rng.random() < 0.4)
     s.add(**{f"{name}x": 0.04 * wave * s.style.amplitude})
@@ -195,10 +197,10 @@ def look_aside(s: Segment) -> None:
     """Head, and some of the shoulders, turned to a neighbour; sides may change."""
     _rest(s)
     side = float(s.rng.choice([-1.0, 1.0]))
-    yaw = side * float(s.rng.uniform(0.7, 1.2)) * np.ones(s.n)
+    yaw = side * float(s.rng.uniform(0.8, 1.25)) * np.ones(s.n)
     if s.n > 4 * RATE and s.rng.random() < 0.4:
         yaw[int(s.n * float(s.rng.uniform(0.4, 0.6))) :] *= -1
-    s.set(turn=0.28 * yaw + s.near(0.05), head_yaw=0.78 * yaw + s.wander(1.5, 0.06))
+    s.set(turn=0.32 * yaw + s.near(0.05), head_yaw=0.78 * yaw + s.wander(1.5, 0.06))
     s.add(head_pitch=s.wander(2.0, 0.06), head_roll=0.06 * side, tilt=-0.05 * side)
 
 

@@ -28,6 +28,10 @@ __all__ = ["RenderConfig", "render_classroom", "render_clip"]
 Image = NDArray[np.uint8]
 
 
+VERSION = 2
+"""Counts up when the same settings give another picture or another motion, so that older clips are not taken for these."""
+
+
 def _pair(value: Any) -> tuple[int, int]:
     width, height = value
     return int(width), int(height)
@@ -160,7 +164,7 @@ def _describe(config: RenderConfig, lesson: int, camera: str, plan: Lesson, trut
 def _settings(config: RenderConfig) -> dict[str, object]:
     from attrs import asdict
 
-    return asdict(config) | {"size": list(config.size)}
+    return asdict(config) | {"size": list(config.size), "version": VERSION}
 
 
 def _is_done(path: Path, config: RenderConfig, lesson: int, camera: str) -> bool:
