@@ -15,14 +15,23 @@ Array = NDArray[np.float64]
 Image = NDArray[np.uint8]
 
 _SHIFT = 4
-_SHARES = np.array([1.0, 0.78, 0.48])[:, None, None]
-_SHIFTS = np.array([0.0, 0.16, 0.28])[:, None, None]
-_LIGHTS = (0.74, 0.9, 1.03)
+_LAYERS = ((1.0, 0.0, 0.74), (0.78, 0.16, 0.9), (0.48, 0.28, 1.03))
 """Share of the width, shift towards the light, and brightness of the layers a limb is drawn in."""
 _ROUND = 8
-_ANGLES = np.concatenate([np.linspace(0.5, 1.5, _ROUND), np.linspace(-0.5, 0.5, _ROUND)]) * np.pi
-_ENDS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=-1)
-"""The round ends of a limb, along and across it: first where it starts, then where it ends."""
+
+
+def _outline() -> Array:
+    """Return the outlines of all layers (3 * 16, 6), as weights of start, end, and width along and across at each of them."""
+    rows = []
+    for share, shift, _ in _LAYERS:
+        for end, first in ((0, 0.5), (1, -0.5)):
+            for angle in np.linspace(first, first + 1, _ROUND) * np.pi:
+                along, across = share * np.cos(angle), share * np.sin(angle) + shift
+                rows.append([1 - end, end, (1 - end) * along, (1 - end) * across, end * along, end * across])
+    return np.array(rows)
+
+
+_OUTLINE = _outline()
 
 
 def tone(colour: Any, factor: float) -> tuple[float, float, float]:
@@ -69,10 +78,9 @@ def limb(image: Image, a: Array, b: Array, wide_a: float, wide_b: float, colour:
     length = hypot(bx - ax, by - ay) or 1.0
     ux, uy = (bx - ax) / length, (by - ay) / length
     nx, ny = (uy, -ux) if uy * -0.5 + ux * 0.85 > 0 else (-uy, ux)
-    wide = np.repeat([wide_a, wide_b], _ROUND)[:, None]
-    rim = _ENDS @ np.array([[ux, uy], [nx, ny]])
-    layers = slice(0, 3 if max(wide_a, wide_b) > 4 else 2)
-    spread = _SHARES[layers] * rim + _SHIFTS[layers] * np.array([nx, ny])
-    fixed = np.rint((np.repeat([[ax, ay], [bx, by]], _ROUND, axis=0) + wide * spread) * 16 - 8).astype(np.int32)
-    for points, light in zip(fixed, _LIGHTS, strict=False):
-        cv2.fillConvexPoly(image, points, tone(colour, light), cv2.LINE_AA, _SHIFT)
+    at_a, at_b = [[ux * wide_a, uy * wide_a], [nx * wide_a, ny * wide_a]], [[ux * wide_b, uy * wide_b], [nx * wide_b, ny * wide_b]]
+    corners = [[ax, ay], [bx, by], *at_a, *at_b]
+    fixed = np.rint(_OUTLINE @ (np.array(corners) * 16) - 8).astype(np.int32)
+    for layer in range(3 if max(wide_a, wide_b) > 4 else 2):
+        points = fixed[2 * _ROUND * layer : 2 * _ROUND * (layer + 1)]
+        cv2.fillConvexPoly(image, points, tone(colour, _LAYERS[layer][2]), cv2.LINE_AA, _SHIFT)
