@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,10 +19,12 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 @frozen(kw_only=True)
 class TrainingPlan:
-    """Adam with cross-entropy; defaults are seed D's (S. N. Iskandarova, X. U. Jurayev, 2025).
+    """Cross-entropy with Adam; defaults are seed D's (S. N. Iskandarova, X. U. Jurayev, 2025).
 
-    The learning rate is multiplied by `lr_factor` after `lr_patience` epochs without a better validation loss, down to `lr_floor`;
-    training stops after `patience` such epochs, not before `min_epochs`, and the best epoch's weights are kept.
+    Schedule "plateau": the learning rate is multiplied by `lr_factor` after `lr_patience` epochs without a better validation loss,
+    down to `lr_floor`; training stops after `patience` such epochs, not before `min_epochs`, and the best epoch's weights are kept.
+    Schedule "one-cycle": AdamW with weight decay `decay`, `lr` reached and left in one cycle over all `epochs`; the last weights
+    are kept. `val_share` of the sequences, as whole groups, validate; 0 = none.
     """
 
     epochs: int = 100
@@ -34,6 +36,9 @@ class TrainingPlan:
     patience: int = 3
     min_epochs: int = 1
     l2: float = 1e-4
+    schedule: Literal["plateau", "one-cycle"] = "plateau"
+    decay: float = 0.0
+    val_share: float = 0.15
 
 
 @frozen(kw_only=True)
@@ -79,7 +84,7 @@ def choose_validation(label: NDArray[Any], group: NDArray[Any], *, share: float,
     rng = np.random.default_rng(seed)
     n = len(label)
     chosen = np.zeros(n, bool)
-    if n < 20:
+    if n < 20 or share <= 0:
         return chosen
     wanted = share * n
     names = np.unique(group)
@@ -124,6 +129,8 @@ def train_classifier(
     Returns:
         The losses.
     """
+    if plan.schedule == "one-cycle":
+        return _train_one_cycle(network, train, validation, plan, generator, augment, on_epoch)
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.lr)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=plan.lr_factor, patience=plan.lr_patience - 1, min_lr=plan.lr_floor, threshold=1e-4
@@ -147,6 +154,29 @@ def train_classifier(
     network.load_state_dict(best_state)
     network.eval()
     return TrainingHistory(train_loss=tuple(train_losses), val_loss=tuple(val_losses), best=max(best_epoch, 1))
+
+
+def _train_one_cycle(
+    network: nn.Module,
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor] | None,
+    plan: TrainingPlan,
+    generator: torch.Generator,
+    augment: Augment | None,
+    on_epoch: Callable[[int, float, float | None], None] | None,
+) -> TrainingHistory:
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.lr, weight_decay=plan.decay)
+    n_batches = -(-len(train[1]) // plan.batch_size)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.lr, total_steps=plan.epochs * n_batches + 1)
+    optimiser.register_step_post_hook(lambda *_: cycle.step())
+    train_losses: list[float] = []
+    val_losses: list[float] = []
+    for epoch in range(1, plan.epochs + 1):
+        train_losses.append(_run_epoch(network, train, optimiser, plan, generator, augment))
+        val_losses += [] if validation is None else [_compute_loss(network, validation)]
+        if on_epoch is not None:
+            on_epoch(epoch, train_losses[-1], val_losses[-1] if val_losses else None)
+    return TrainingHistory(train_loss=tuple(train_losses), val_loss=tuple(val_losses), best=plan.epochs)
 
 
 def _run_epoch(

@@ -46,7 +46,7 @@ class Preannotation(_Section):
 class Learning(_Section):
     """How scores and models are computed."""
 
-    model: str = "cnn-lstm"
+    model: str = "tcn"
     folds: int = Field(default=5, ge=2, le=100)
     seed: int = Field(default=0, ge=0)
     test_share: float = Field(default=0.25, gt=0, lt=1)

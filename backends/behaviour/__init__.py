@@ -18,6 +18,7 @@ MODELS = Registry(
         "cnn-lstm": "backends.behaviour.cnn_lstm:CnnLstm",
         "extra-trees": "backends.behaviour.trees:ExtraTrees",
         "logreg": "backends.behaviour.logreg:LogisticModel",
+        "tcn": "backends.behaviour.tcn:Tcn",
     },
 )
 

@@ -14,7 +14,7 @@ from schemas.sequences import SequenceSet
 
 __all__ = ["JUDGES", "ScoredLabels", "score_sequences"]
 
-JUDGES = ("cnn-lstm", "extra-trees")
+JUDGES = ("tcn", "extra-trees")
 """Models whose opinions are averaged by default: a network and trees err on different samples."""
 
 
