@@ -33,7 +33,7 @@ class PeopleMeasure:
 
 
 def measure_people(
-    tracks_by_clip: Mapping[str, Sequence[PoseTrack]], truth: Mapping[str, Truth], *, least_iou: float = 0.5
+    tracks_by_clip: Mapping[str, Sequence[PoseTrack]], truth: Mapping[str, Truth], *, least_iou: float = 0.5, by_pose: bool = True
 ) -> PeopleMeasure:
     """Return recall and precision of people, and how close their keypoints are, over the sampled frames of all clips.
 
@@ -47,6 +47,7 @@ def measure_people(
         tracks_by_clip: what was found, by clip.
         truth: what is so, by the same clip ids; frame indices mean the same in both.
         least_iou: see above.
+        by_pose: whether head and shoulders alone make a match; without, boxes have to.
     """
     count = np.zeros(5, np.int64)
     for clip_id, true in truth.items():
@@ -56,12 +57,14 @@ def measure_people(
             rows = [(track, int(at)) for track in tracks if (at := _row_of(track, frame)) >= 0]
             boxes = np.array([track.boxes_xyxy[at] for track, at in rows], np.float32).reshape(-1, 4)
             poses = np.array([track.pose_px[at] for track, at in rows], np.float32).reshape(len(rows), 33, 4)
-            count += _count_frame(boxes, poses, true.boxes[frame], true.pose[frame], least_iou)
+            count += _count_frame(boxes, poses, true.boxes[frame], true.pose[frame], least_iou, by_pose=by_pose)
     there, found, matched, points, close = np.maximum(count, [1, 1, 0, 1, 0]).tolist()
     return PeopleMeasure(person_recall=matched / there, person_precision=matched / found, pck=close / points)
 
 
-def _count_frame(boxes: Boxes, poses: Boxes, true_boxes: Boxes, true_poses: Boxes, least_iou: float) -> NDArray[np.int64]:
+def _count_frame(
+    boxes: Boxes, poses: Boxes, true_boxes: Boxes, true_poses: Boxes, least_iou: float, *, by_pose: bool
+) -> NDArray[np.int64]:
     """Return the numbers of people there, found and matched, and of their keypoints there and close."""
     from scipy.optimize import linear_sum_assignment
 
@@ -72,7 +75,7 @@ def _count_frame(boxes: Boxes, poses: Boxes, true_boxes: Boxes, true_poses: Boxe
     on_head = np.linalg.norm(poses[:, None, 0, :2] - truth[None, :, 0, :2], axis=-1) < near
     on_chest = np.linalg.norm(_middle(poses, 11, 12)[:, None] - _middle(truth, 11, 12)[None], axis=-1) < near
     overlap = _ious(boxes[:, None], true_boxes[there][None])
-    good = (overlap >= least_iou) | (on_head & on_chest)
+    good = (overlap >= least_iou) | (on_head & on_chest & by_pose)
     pairs = np.stack(linear_sum_assignment(-np.where(good, 1 + overlap, 0)))
     rows, columns = pairs[:, good[pairs[0], pairs[1]]]
     wanted = truth[columns][:, PCK_POINTS]
