@@ -25,10 +25,10 @@ types: setup
 	@$(BIN)/mypy
 
 test: lint types
-	@$(BIN)/python -m pytest -q -m "not slow" && echo "make test: lint, types and tests passed"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" && echo "make test: lint, types and tests passed"
 
 test-all: lint types
-	@$(BIN)/python -m pytest -q && echo "make test-all: lint, types and all tests passed"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile && echo "make test-all: lint, types and all tests passed"
 
 up: setup
 	@$(BIN)/curate up -w $(DEMO)/workspace
