@@ -57,7 +57,7 @@ def test_the_extension_example_keeps_the_contract() -> None:
 def test_file_commands_run_as_written(tmp_path: Path, sequence_factory) -> None:
     from skimage import data, io
 
-    sequences = sequence_factory(72, n_groups=6, classes=("attend", "write", "sleep"))
+    sequences = sequence_factory(120, n_groups=6, classes=("attend", "write", "sleep"))
     groups = np.where(sequences.group == sequences.group[0], "g1", sequences.group)
     write_sequences(tmp_path / "s.npz", SequenceSet(pose=sequences.pose, label=sequences.label, group=groups, fps=sequences.fps))
     rng = np.random.default_rng(0)
