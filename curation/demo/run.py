@@ -291,7 +291,8 @@ def _train(loop: _Loop, name: str) -> F1:
     out = loop.workspace.folder("exports") / name
     values = []
     with loop.clock.stage("export, training and gate"):
-        manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, formats=("sequences", "coco"), name=name)
+        options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name}
+        manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, **options)  # type: ignore[arg-type]
         models = [train_model(loop.workspace, loop.catalogue, out, seed=seed) for seed in loop.settings.model_seeds]
         for model in models:
             values.append(evaluate_model(loop.workspace, loop.catalogue, loop.arrays, version=model.version)[1].macro_f1)
@@ -347,7 +348,8 @@ def _report(loop: _Loop, addresses: dict[str, str], found: Mapping[str, Any], f1
     n = len(settings.model_seeds)
     k, labels = found["k"], found["labels"]
     trained = {
-        name: f"{data[f'train_{name}']['n_train']} tubelets after balance; gate: {data[f'gate_{name}']['decision']}" for name in f1
+        name: f"{data[f'train_{name}']['n_train']} rows after balance (oversample); gate: {data[f'gate_{name}']['decision']}"
+        for name in f1
     }
     rows = [
         *loop.rows,
