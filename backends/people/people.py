@@ -19,7 +19,7 @@ from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/1"
+PIPELINE = "blazepose-tiles/2"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _SOON = 1.0

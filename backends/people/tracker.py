@@ -25,6 +25,7 @@ _LEAST_IOU = 0.25
 _LEAST_SCORE = 0.5
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
+_STOOD_STILL = 0.85
 _LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
 """How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself.
 
@@ -60,6 +61,7 @@ class Tracker:
         self._ended: list[_Live] = []
         self._next = 0
         self.n_frames = 0
+        self._now = 0
 
     def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
         """Follow the live tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
@@ -72,6 +74,7 @@ class Tracker:
             look: the landmark network on this frame: regions (N, 4) → poses.
         """
         self.n_frames += 1
+        self._now = index
         astray = self._follow(index, seconds, self._live, look(self._regions(self._live)))
         if astray:
             shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
@@ -111,7 +114,14 @@ class Tracker:
         self._drop_doubles(index)
 
     def finish(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
-        """Return the tracks seen in enough frames and confirmed by enough of the detections in their life, in order of start."""
+        """Return the tracks seen in enough frames and confirmed by enough of the detections in their life, in order of start.
+
+        Whoever was lost is not seen in the last frame before if the pose there was unsure and not quite where it was: nothing
+        after it confirms it.
+        """
+        for track in [*self._ended, *self._live]:
+            if len(track.frames) > 1 and track.frames[-1] < self._now and _ends_in_doubt(track):
+                _forget_last(track)
         need = min(least_frames, self.n_frames)
         kept = [
             track
@@ -168,8 +178,7 @@ class Tracker:
         kept: list[int] = []
         for i in order:
             if any(same[i, j] for j in kept):
-                for column in (seen[i].frames, seen[i].boxes, seen[i].poses, seen[i].scores):
-                    column.pop()
+                _forget_last(seen[i])
                 self._live.remove(seen[i])
                 self._ended.append(seen[i])
             else:
@@ -183,6 +192,17 @@ class Tracker:
         lost = [track for track in self._live if seconds - track.seen_at > self._lost_after]
         self._live = [track for track in self._live if seconds - track.seen_at <= self._lost_after]
         self._ended += lost
+
+
+def _forget_last(track: _Live) -> None:
+    for column in (track.frames, track.boxes, track.poses, track.scores):
+        column.pop()
+
+
+def _ends_in_doubt(track: _Live) -> bool:
+    before, last = track.poses[-2:]
+    area = np.prod(track.boxes[-2][2:] - track.boxes[-2][:2])[None]
+    return bool(track.scores[-1] < _LEAST_SCORE and compute_oks(before[None], last[None], area)[0, 0] < _STOOD_STILL)
 
 
 def _continues(track: _Live, box: NDArray[np.float32], pose_px: NDArray[np.float32], score: float) -> bool:

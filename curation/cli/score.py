@@ -56,7 +56,7 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 @click.option("--groups", type=_PATH, help="g.npy (N,): samples of one group are no independent witnesses.")
 @click.option("--sequences", type=_PATH, help="s.npz instead: pose, label and group; what is needed is trained here.")
 @click.option(
-    "--model", multiple=True, help="Which model to train, with --sequences; several are averaged [default: cnn-lstm, extra-trees]."
+    "--model", multiple=True, help="Which model to train, with --sequences; several are averaged [default: tcn, extra-trees]."
 )
 @click.option("--method", default="default", show_default=True, help="How suspicion is measured; an unknown name lists the known.")
 @click.option("--folds", default="5", show_default=True, metavar="K|all", help="Folds by group, with --sequences.")
