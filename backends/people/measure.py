@@ -50,26 +50,35 @@ def measure_people(
     *,
     least_iou: float = 0.5,
     close: float = 0.2,
+    by_pose: bool = False,
 ) -> PeopleScore:
-    """Compare N people found in one frame with the M people there, paired so that the sum of their IoU is largest.
+    """Compare N people found in one frame with the M people there.
+
+    They are paired so that most match, and of equal pairings the sum of IoU is largest (Hungarian method).
 
     Args:
         boxes_xyxy: (N, 4) px.
         pose_px: (N, 33, 4) px.
         true_boxes_xyxy: (M, 4) px; a box with NaN is nobody.
         true_pose_px: (M, 33, 4) px; only points with visibility >= 0.5 count.
-        least_iou: pairs below do not match.
+        least_iou: from this IoU on a pair matches.
+        by_pose: a pair also matches where nose and middle of the shoulders both lie within half a torso of the true ones.
         close: a point is close within this times the torso size, the distance of the middles of shoulders and hips in the truth.
     """
     from scipy.optimize import linear_sum_assignment
 
     there = np.isfinite(true_boxes_xyxy).all(axis=1)
-    truth_boxes, truth = np.asarray(true_boxes_xyxy)[there], np.asarray(true_pose_px, np.float64)[there]
-    ious = compute_ious(boxes_xyxy, truth_boxes)
-    rows, columns = linear_sum_assignment(-ious)
-    good = ious[rows, columns] >= least_iou
-    found, truth = np.asarray(pose_px, np.float64)[rows[good]][:, PCK_POINTS], truth[columns[good]]
-    torso = np.linalg.norm(truth[:, [11, 12], :2].mean(axis=1) - truth[:, [23, 24], :2].mean(axis=1), axis=1)
+    poses, truth = np.asarray(pose_px, np.float64), np.asarray(true_pose_px, np.float64)[there]
+    torso = np.linalg.norm(_middle(truth, 11, 12) - _middle(truth, 23, 24), axis=-1)
+    overlap = compute_ious(boxes_xyxy, np.asarray(true_boxes_xyxy)[there])
+    matches = overlap >= least_iou
+    if by_pose:
+        matches |= _are_near(poses[:, 0, :2], truth[:, 0, :2], 0.5 * torso) & _are_near(
+            _middle(poses, 11, 12), _middle(truth, 11, 12), 0.5 * torso
+        )
+    rows, columns = linear_sum_assignment(-np.where(matches, 1 + overlap, 0))
+    good = matches[rows, columns]
+    found, truth, torso = poses[rows[good]][:, PCK_POINTS], truth[columns[good]], torso[columns[good]]
     truth = truth[:, PCK_POINTS]
     seen = truth[..., 3] >= 0.5
     near = np.linalg.norm(found[..., :2] - truth[..., :2], axis=-1) <= close * torso[:, None]
@@ -82,12 +91,27 @@ def measure_people(
     )
 
 
+def _middle(pose: NDArray[np.float64], a: int, b: int) -> NDArray[np.float64]:
+    middle: NDArray[np.float64] = (pose[:, a, :2] + pose[:, b, :2]) / 2
+    return middle
+
+
+def _are_near(found: NDArray[np.float64], true: NDArray[np.float64], within: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (N, M): found point (N, 2) within `within` (M,) px of true point (M, 2)."""
+    near: NDArray[np.bool_] = np.linalg.norm(found[:, None] - true[None], axis=-1) < within
+    return near
+
+
 def pool_scores(scores: list[PeopleScore]) -> PeopleScore:
     """Return the sum over frames."""
     return PeopleScore(
         n_there=sum(s.n_there for s in scores),
         n_found=sum(s.n_found for s in scores),
         n_matched=sum(s.n_matched for s in scores),
-        points_there=tuple(int(n) for n in np.sum([s.points_there for s in scores], axis=0)),
-        points_close=tuple(int(n) for n in np.sum([s.points_close for s in scores], axis=0)),
+        points_there=_add_up([s.points_there for s in scores]),
+        points_close=_add_up([s.points_close for s in scores]),
     )
+
+
+def _add_up(rows: list[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(np.array(rows, np.int64).reshape(-1, len(PCK_POINTS)).sum(axis=0).tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -17,8 +16,6 @@ __all__ = ["PeopleMeasure", "measure_people", "truth_of_tubelets"]
 
 Boxes = NDArray[np.float32]
 
-PCK_POINTS = (0, 11, 12, 13, 14, 15, 16)
-"""Nose, shoulders, elbows, wrists."""
 LEAST_IOU = 0.3
 """Mean IoU over a tubelet's frames from which its boxes are a student's."""
 
@@ -49,7 +46,10 @@ def measure_people(
         least_iou: see above.
         by_pose: whether head and shoulders alone make a match; without, boxes have to.
     """
-    count = np.zeros(5, np.int64)
+    from backends.people.measure import measure_people as measure_frame
+    from backends.people.measure import pool_scores
+
+    scores = []
     for clip_id, true in truth.items():
         tracks = tracks_by_clip.get(clip_id, ())
         frames = np.unique(np.concatenate([track.frames for track in tracks])) if tracks else np.arange(0, len(true.boxes), 12)
@@ -57,37 +57,10 @@ def measure_people(
             rows = [(track, int(at)) for track in tracks if (at := _row_of(track, frame)) >= 0]
             boxes = np.array([track.boxes_xyxy[at] for track, at in rows], np.float32).reshape(-1, 4)
             poses = np.array([track.pose_px[at] for track, at in rows], np.float32).reshape(len(rows), 33, 4)
-            count += _count_frame(boxes, poses, true.boxes[frame], true.pose[frame], least_iou, by_pose=by_pose)
-    there, found, matched, points, close = np.maximum(count, [1, 1, 0, 1, 0]).tolist()
-    return PeopleMeasure(person_recall=matched / there, person_precision=matched / found, pck=close / points)
-
-
-def _count_frame(
-    boxes: Boxes, poses: Boxes, true_boxes: Boxes, true_poses: Boxes, least_iou: float, *, by_pose: bool
-) -> NDArray[np.int64]:
-    """Return the numbers of people there, found and matched, and of their keypoints there and close."""
-    from scipy.optimize import linear_sum_assignment
-
-    there = np.isfinite(true_boxes).all(axis=1)
-    truth = true_poses[there]
-    torso: NDArray[np.float64] = np.linalg.norm(_middle(truth, 11, 12) - _middle(truth, 23, 24), axis=-1)
-    near = 0.5 * torso
-    on_head = np.linalg.norm(poses[:, None, 0, :2] - truth[None, :, 0, :2], axis=-1) < near
-    on_chest = np.linalg.norm(_middle(poses, 11, 12)[:, None] - _middle(truth, 11, 12)[None], axis=-1) < near
-    overlap = _ious(boxes[:, None], true_boxes[there][None])
-    good = (overlap >= least_iou) | (on_head & on_chest & by_pose)
-    pairs = np.stack(linear_sum_assignment(-np.where(good, 1 + overlap, 0)))
-    rows, columns = pairs[:, good[pairs[0], pairs[1]]]
-    wanted = truth[columns][:, PCK_POINTS]
-    seen = wanted[..., 3] >= 0.5
-    off: NDArray[np.float64] = np.linalg.norm(poses[rows][:, PCK_POINTS, :2] - wanted[..., :2], axis=-1)
-    close = seen & (off <= 0.2 * torso[columns, None])
-    return np.array([there.sum(), len(boxes), len(rows), seen.sum(), close.sum()], np.int64)
-
-
-def _middle(pose: Boxes, a: int, b: int) -> NDArray[Any]:
-    middle: NDArray[Any] = (pose[:, a, :2] + pose[:, b, :2]) / 2
-    return middle
+            there = true.boxes[frame], true.pose[frame]
+            scores.append(measure_frame(boxes, poses, *there, least_iou=least_iou, by_pose=by_pose))
+    total = pool_scores(scores)
+    return PeopleMeasure(person_recall=total.recall, person_precision=total.precision, pck=total.pck)
 
 
 def truth_of_tubelets(truth: Truth, tubelets: Sequence[Tubelet], tracks: Mapping[str, PoseTrack]) -> dict[str, str | None]:
