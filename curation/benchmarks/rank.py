@@ -1,37 +1,13 @@
-"""Benchmarks behind `curate bench`: ours and the peer alternate in one process, medians and spread of several runs."""
+"""`curate bench rank`: ordering a million labels from probabilities, beside cleanlab."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from attrs import frozen
 
+from curation.benchmarks import BenchResult, compare_side_by_side
 from schemas.errors import CurationError
 
-__all__ = ["BenchResult", "bench_rank", "compare_side_by_side"]
-
-
-@frozen(kw_only=True)
-class BenchResult:
-    """Rows for people, one line that sums up, and the same as data."""
-
-    rows: tuple[str, ...]
-    line: str
-    data: dict[str, Any]
-
-
-def compare_side_by_side(sides: dict[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of `rounds` runs of every side, alternating (A B A B …) so that a noisy machine is noisy to all."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
+__all__ = ["bench_rank"]
 
 
 def bench_rank(*, rounds: int, n: int = 1_000_000, n_classes: int = 8, seed: int = 0) -> BenchResult:
