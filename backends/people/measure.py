@@ -1,16 +1,18 @@
-"""Measuring people against a truth: recall, precision, and how close the keypoints are."""
+"""Measuring people against a truth: recall, precision, how close the keypoints are, and how often a track changes persons."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from backends.people.base import PersonTrack
 from backends.people.body import compute_ious
 
-__all__ = ["PCK_POINTS", "PeopleScore", "measure_people", "pool_scores"]
+__all__ = ["PCK_POINTS", "PeopleScore", "count_id_switches", "measure_people", "pool_scores"]
 
 PCK_POINTS = (0, 11, 12, 13, 14, 15, 16)
 """Nose, shoulders, elbows, wrists."""
@@ -69,17 +71,11 @@ def measure_people(
 
     there = np.isfinite(true_boxes_xyxy).all(axis=1)
     poses, truth = np.asarray(pose_px, np.float64), np.asarray(true_pose_px, np.float64)[there]
-    torso = np.linalg.norm(_middle(truth, 11, 12) - _middle(truth, 23, 24), axis=-1)
-    overlap = compute_ious(boxes_xyxy, np.asarray(true_boxes_xyxy)[there])
-    matches = overlap >= least_iou
-    if by_pose:
-        matches |= _are_near(poses[:, 0, :2], truth[:, 0, :2], 0.5 * torso) & _are_near(
-            _middle(poses, 11, 12), _middle(truth, 11, 12), 0.5 * torso
-        )
+    overlap, matches = _compare(boxes_xyxy, poses, np.asarray(true_boxes_xyxy)[there], truth, least_iou=least_iou, by_pose=by_pose)
     rows, columns = linear_sum_assignment(-np.where(matches, 1 + overlap, 0))
     good = matches[rows, columns]
-    found, truth, torso = poses[rows[good]][:, PCK_POINTS], truth[columns[good]], torso[columns[good]]
-    truth = truth[:, PCK_POINTS]
+    found, torso = poses[rows[good]][:, PCK_POINTS], _measure_torsos(truth)[columns[good]]
+    truth = truth[columns[good]][:, PCK_POINTS]
     seen = truth[..., 3] >= 0.5
     near = np.linalg.norm(found[..., :2] - truth[..., :2], axis=-1) <= close * torso[:, None]
     return PeopleScore(
@@ -89,6 +85,71 @@ def measure_people(
         points_there=tuple(int(n) for n in seen.sum(axis=0)),
         points_close=tuple(int(n) for n in (seen & near).sum(axis=0)),
     )
+
+
+def count_id_switches(
+    tracks: Sequence[PersonTrack],
+    true_boxes_xyxy: NDArray[Any],
+    true_pose_px: NDArray[Any],
+    frames: Sequence[int] | NDArray[np.int64],
+    *,
+    least_iou: float = 0.5,
+    by_pose: bool = False,
+) -> int:
+    """Return how often a person is matched with another track than the last one that matched them.
+
+    The mismatches of CLEAR MOT (Bernardin and Stiefelhagen, Evaluating multiple object tracking performance, 2008, section 2.1.3):
+    a pair that matched in the frame before is kept while it still matches, the rest are paired anew (Hungarian method). Filled
+    frames of a track count as frames in which it is there: they are what bridges an occlusion.
+
+    Args:
+        tracks: what was found.
+        true_boxes_xyxy: (F, P, 4) px, row f = frame f; a box with NaN is nobody.
+        true_pose_px: (F, P, 33, 4) px.
+        frames: the frames that were looked at.
+        least_iou: as in `measure_people`.
+        by_pose: as in `measure_people`.
+    """
+    from trackers.eval import compute_clear_metrics
+
+    true_ids, track_ids, likeness = [], [], []
+    for frame in np.asarray(frames, np.int64).tolist():
+        rows = [(number, int(at)) for number, track in enumerate(tracks) for at in np.flatnonzero(track.frames == frame)]
+        boxes = np.array([tracks[number].boxes_xyxy[at] for number, at in rows]).reshape(-1, 4)
+        poses = np.array([tracks[number].pose_px[at] for number, at in rows], np.float64).reshape(-1, 33, 4)
+        there = np.flatnonzero(np.isfinite(true_boxes_xyxy[frame]).all(axis=1))
+        truth = true_boxes_xyxy[frame][there], np.asarray(true_pose_px[frame][there], np.float64)
+        overlap, matches = _compare(boxes, poses, *truth, least_iou=least_iou, by_pose=by_pose)
+        true_ids.append(there)
+        track_ids.append(np.array([number for number, _ in rows], np.int64))
+        likeness.append(np.where(matches, (1 + overlap) / 2, 0).T)
+    return int(compute_clear_metrics(true_ids, track_ids, likeness, threshold=0.5)["IDSW"])
+
+
+def _compare(
+    boxes: NDArray[Any],
+    poses: NDArray[np.float64],
+    true_boxes: NDArray[Any],
+    truth: NDArray[np.float64],
+    *,
+    least_iou: float,
+    by_pose: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return (N, M), (N, M): IoU of N people found with M people there, and whether they match (see `measure_people`)."""
+    overlap = compute_ious(boxes, true_boxes)
+    matches = overlap >= least_iou
+    if by_pose:
+        torso = _measure_torsos(truth)
+        matches |= _are_near(poses[:, 0, :2], truth[:, 0, :2], 0.5 * torso) & _are_near(
+            _middle(poses, 11, 12), _middle(truth, 11, 12), 0.5 * torso
+        )
+    return overlap, matches
+
+
+def _measure_torsos(pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) px from the middle of the shoulders to that of the hips."""
+    length: NDArray[np.float64] = np.linalg.norm(_middle(pose, 11, 12) - _middle(pose, 23, 24), axis=-1)
+    return length
 
 
 def _middle(pose: NDArray[np.float64], a: int, b: int) -> NDArray[np.float64]:
