@@ -145,6 +145,7 @@ def make_tracks(clip: Clip, found: Sequence[PersonTrack], pipeline: str) -> list
             frames=person.frames,
             boxes_xyxy=person.boxes_xyxy,
             pose_px=person.pose_px,
+            world_m=None if np.isnan(person.world_m).all() else person.world_m,
             student=find_student(person.boxes_xyxy, clip.seats),
         )
         for person in found

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas.checks import check_array, check_interval, check_name, check_range, compute_id, freeze_array
 from schemas.errors import InvalidField
 
-__all__ = ["CONTEXT_CATEGORIES", "Clip", "HumanSpan", "PoseTrack", "PredictedSpan", "Seat", "Span", "Tubelet", "Verdict"]
+__all__ = ["CONTEXT_CATEGORIES", "Clip", "Gap", "HumanSpan", "PoseTrack", "PredictedSpan", "Seat", "Span", "Tubelet", "Verdict"]
 
 CONTEXT_CATEGORIES = ("user", "task", "location", "time", "equipment", "infrastructure")
 """The six categories of a context record (J. Lu, smart-classroom framework)."""
@@ -60,12 +60,28 @@ class Seat:
         check_box("seat.box_xyxy", self.box_xyxy)
 
 
+@frozen(kw_only=True, order=True)
+class Gap:
+    """Frames that were filmed and are lost: `frames` of them, between frame `before` - 1 and frame `before` of the clip.
+
+    `before` = 0: ahead of the first frame; = the clip's `n_frames`: behind the last.
+    """
+
+    before: int
+    frames: int
+
+    def __attrs_post_init__(self) -> None:
+        check_range("gap.before", self.before, 0, 2**31)
+        check_range("gap.frames", self.frames, 1, 2**31)
+
+
 @frozen(kw_only=True)
 class Clip:
     """One media file: a video, or a still image as a clip of one frame.
 
     `timestamps` (n_frames,) are presentation times in seconds, strictly increasing. `id` is `Clip.compute_id(sha256)`.
-    `fps` is the mean rate, for display; time always comes from `timestamps`.
+    `fps` is the mean rate, for display; time always comes from `timestamps`. `gaps`, in order, say where frames are lost: they are
+    not among the `n_frames`, and what lies on two sides of a gap is not one moment after the other.
     """
 
     id: str
@@ -81,6 +97,7 @@ class Clip:
     school: str = "school"
     context: Mapping[str, str] = field(factory=dict)
     seats: tuple[Seat, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         for name in ("id", "uri", "lesson", "camera", "school"):
@@ -94,6 +111,14 @@ class Clip:
         unknown = sorted(set(self.context) - set(CONTEXT_CATEGORIES))
         if unknown:
             raise InvalidField("clip.context", f"keys among {', '.join(CONTEXT_CATEGORIES)}", unknown[0])
+        places = [gap.before for gap in self.gaps]
+        if places != sorted(set(places)) or (places and places[-1] > self.n_frames):
+            raise InvalidField("clip.gaps", f"one gap each at increasing frames up to {self.n_frames}", places)
+
+    @property
+    def n_lost(self) -> int:
+        """How many frames are lost."""
+        return sum(gap.frames for gap in self.gaps)
 
     @staticmethod
     def compute_id(sha256: str) -> str:
@@ -107,6 +132,8 @@ class PoseTrack:
 
     `frames` (T,) int64, strictly increasing frame indices; `boxes_xyxy` (T, 4) float32 px; `pose_px` (T, V, 4) float32 =
     x px, y px, z (px scale, smaller is nearer), visibility in [0, 1]; NaN = unseen. `student` is who it is, where a seat says so.
+    `world_m` (T, V, 3) float32, where known: the same landmarks in metres around the middle of the hips, x right, y down, z away
+    from the camera; a pose network's idea of a body of usual size, not a measurement of this one.
     """
 
     id: str
@@ -115,6 +142,7 @@ class PoseTrack:
     boxes_xyxy: NDArray[np.float32] = field(converter=_as_floats, eq=cmp_using(eq=_equal_arrays))
     pose_px: NDArray[np.float32] = field(converter=_as_floats, eq=cmp_using(eq=_equal_arrays))
     student: str | None = None
+    world_m: NDArray[np.float32] | None = field(default=None, converter=_as_optional_floats, eq=cmp_using(eq=_equal_optional))
 
     def __attrs_post_init__(self) -> None:
         check_name("track.id", self.id)
@@ -122,7 +150,9 @@ class PoseTrack:
         n = len(check_array("track.frames", self.frames, (None,)))
         check_range("track.frames: length", n, 1, 2**31)
         check_array("track.boxes_xyxy", self.boxes_xyxy, (n, 4))
-        check_array("track.pose_px", self.pose_px, (n, None, 4))
+        n_points = check_array("track.pose_px", self.pose_px, (n, None, 4)).shape[1]
+        if self.world_m is not None:
+            check_array("track.world_m", self.world_m, (n, n_points, 3))
         if self.frames[0] < 0 or (np.diff(self.frames) <= 0).any():
             raise InvalidField("track.frames", "strictly increasing indices from 0", self.frames)
         x1, y1, x2, y2 = self.boxes_xyxy.T

@@ -31,13 +31,15 @@ class Detections:
 
     `boxes_xyxy` (N, 4) px of the full frame, `scores` (N,) in [0, 1] (1 = surely a person), `pose_px` (N, 33, 4) = x px, y px,
     z (px scale, smaller is nearer), visibility in [0, 1]. `regions` (N, 4), if the detector knows them, are where to look for the
-    same people in the next frame (see `backends.people.regions`).
+    same people in the next frame (see `backends.people.regions`), and `world_m` (N, 33, 3) the landmarks in metres (see
+    `backends.people.pose.Poses`).
     """
 
     boxes_xyxy: Float32 = field(converter=_floats)
     scores: Float32 = field(converter=_floats)
     pose_px: Float32 = field(converter=_floats)
     regions: NDArray[np.float64] | None = None
+    world_m: Float32 | None = None
 
     def __attrs_post_init__(self) -> None:
         n = len(check_array("detections.boxes_xyxy", self.boxes_xyxy, (None, 4)))
@@ -58,13 +60,19 @@ class PersonTrack:
     """One person through one video, at the T frames in which they were seen.
 
     `frames` (T,) strictly increasing frame indices, `boxes_xyxy` (T, 4) px, `pose_px` (T, 33, 4) as in `Detections`, `scores` (T,)
-    how sure the pose network is that the person is there, in [0, 1]. A frame in which the person is not seen is absent.
+    how sure the pose network is that the person is there, in [0, 1]; `world_m` (T, 33, 3) landmarks in metres around the middle of
+    the hips, NaN where the detector does not give them. A frame in which the person is not seen is absent.
     """
 
     frames: NDArray[np.int64] = field(converter=_integers)
     boxes_xyxy: Float32 = field(converter=_floats)
     pose_px: Float32 = field(converter=_floats)
     scores: Float32 = field(converter=_floats)
+    world_m: Float32 = field(converter=_floats)
+
+    @world_m.default
+    def _no_world(self) -> Float32:
+        return np.full((len(self.pose_px), 33, 3), np.nan, np.float32)
 
     def __len__(self) -> int:
         return len(self.frames)

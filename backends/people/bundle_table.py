@@ -85,7 +85,7 @@ def _list_all() -> Iterator[Bundle]:
         name="pose-landmarks",
         file="pose_landmarks.tflite",
         taken_from=("pose", "pose_landmarks_detector.tflite"),
-        outputs=((1, 195), (1, 1), (1, 64, 64, 39)),
+        outputs=((1, 195), (1, 1), (1, 64, 64, 39), (1, 117)),
     )
     yield Bundle(
         name="hand",

@@ -103,17 +103,19 @@ class LandmarkNetwork:
         self._network = LiteNetwork(find_bundle("pose-landmarks"))
         self.side = self._network.side
 
-    def find(self, crop_rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float]:
-        """Return landmarks (39, 4) = x, y, z in px of the crop, visibility; and the score that a body is there, both in [0, 1].
+    def find(self, crop_rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+        """Return landmarks (39, 4) = x, y, z in px of the crop, visibility; the score that a body is there, both in [0, 1]; world.
 
-        The first 33 are the skeleton, 33 is the middle of the hips, 34 a point on the circle around the body.
+        The first 33 are the skeleton, 33 is the middle of the hips, 34 a point on the circle around the body. World (39, 3) are the
+        same in metres around the middle of the hips, along the axes of the crop: x right, y down, z away from the camera.
         """
         outputs = self._network.run(crop_rgb.astype(np.float32) / np.float32(255))
         values = outputs[1, _N_LANDMARKS * 5].reshape(_N_LANDMARKS, 5).astype(np.float64)
         landmarks = np.column_stack([values[:, :3], _sigmoid(values[:, 3])])
         heat = outputs[1, _HEAT_SIDE, _HEAT_SIDE, _N_LANDMARKS]
         landmarks[:, :2] = _refine(landmarks[:, :2] / self.side, heat) * self.side
-        return landmarks, float(outputs[1, 1][0])
+        world = outputs[1, _N_LANDMARKS * 3].reshape(_N_LANDMARKS, 3).astype(np.float64)
+        return landmarks, float(outputs[1, 1][0]), world
 
     def close(self) -> None:
         """Free the network."""

@@ -74,7 +74,9 @@ class PeopleFinder:
     def _detect(self, image: NDArray[np.uint8]) -> Poses:
         found = self._detector.detect(image)
         regions = regions_from_boxes(found.boxes_xyxy)[1] if found.regions is None else found.regions
-        return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
+        if found.world_m is None:
+            return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
+        return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions, world_m=found.world_m)
 
     def close(self) -> None:
         """Free the networks."""

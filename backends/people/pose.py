@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from backends.people.base import check_image
 from backends.people.body import boxes_from_poses, compute_ious
 from backends.people.networks import LandmarkNetwork
-from backends.people.regions import crop_region, region_from_points, regions_from_boxes, to_frame
+from backends.people.regions import crop_region, region_from_points, regions_from_boxes, to_frame, turn_upright
 from schemas.checks import check_array
 from schemas.errors import InvalidField
 
@@ -21,15 +21,26 @@ __all__ = ["N_POINTS", "PoseEstimator", "Poses"]
 N_POINTS = 33
 _CENTRE, _EDGE = 33, 34
 _SURE = 0.5
+_Look = tuple[NDArray[np.float64], float, NDArray[np.float64]]
+"""Landmarks (39, 4) of the frame, score, world landmarks (33, 3)."""
 
 
 @frozen(kw_only=True, eq=False)
 class Poses:
-    """N poses: `pose_px` (N, 33, 4), `scores` (N,) in [0, 1], `regions` (N, 4) where to look for the same people next."""
+    """N poses: `pose_px` (N, 33, 4), `scores` (N,) in [0, 1], `regions` (N, 4) where to look for the same people next.
+
+    `world_m` (N, 33, 3): the landmarks in metres around the middle of the hips, along the frame's axes (x right, y down, z away
+    from the camera). They are the network's own idea of a body of usual size, not measured; NaN where a finder does not give them.
+    """
 
     pose_px: NDArray[np.float32]
     scores: NDArray[np.float32]
     regions: NDArray[np.float64]
+    world_m: NDArray[np.float32] = field()
+
+    @world_m.default
+    def _no_world(self) -> NDArray[np.float32]:
+        return np.full((len(self.pose_px), N_POINTS, 3), np.nan, np.float32)
 
 
 class PoseEstimator:
@@ -90,15 +101,16 @@ class PoseEstimator:
             pose_px=landmarks[:, :N_POINTS].astype(np.float32),
             scores=np.array([look[1] for look in looks], np.float32),
             regions=region_from_points(landmarks[:, _CENTRE, :2], landmarks[:, _EDGE, :2]),
+            world_m=np.stack([look[2] for look in looks]).astype(np.float32),
         )
 
-    def _look(self, image: NDArray[np.uint8], region: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    def _look(self, image: NDArray[np.uint8], region: NDArray[np.float64]) -> _Look:
         side = self._network.side
-        landmarks, score = self._network.find(crop_region(image, region, side))
+        landmarks, score, world = self._network.find(crop_region(image, region, side))
         placed = landmarks.copy()
         placed[:, :2] = to_frame(landmarks[:, :2], region, side)
         placed[:, 2] *= region[2] / side
-        return placed, score
+        return placed, score, turn_upright(world[:N_POINTS], region)
 
     def close(self) -> None:
         """Free the network."""

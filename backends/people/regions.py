@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["crop_region", "narrow_regions", "region_from_points", "regions_from_boxes", "to_frame"]
+__all__ = ["crop_region", "narrow_regions", "region_from_points", "regions_from_boxes", "to_frame", "turn_upright"]
 
 _WIDER = 1.25
 """A region is this much wider than the circle around the body (BlazePose, `scale_x` of its rectangle transformation)."""
@@ -79,3 +79,10 @@ def to_frame(points: NDArray[Any], region: NDArray[Any], side: int) -> NDArray[n
     """Return crop points (..., 2), px of a crop of `side` px, as px of the full frame."""
     matrix = _matrix(region, side)
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def turn_upright(vectors: NDArray[Any], region: NDArray[Any]) -> NDArray[np.float64]:
+    """Return vectors (..., 3) along the axes of a region's crop as vectors along the axes of the frame; z stays."""
+    cos, sin = np.cos(region[3]), np.sin(region[3])
+    turned: NDArray[np.float64] = np.asarray(vectors, np.float64) @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return turned

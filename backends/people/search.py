@@ -90,13 +90,16 @@ class Search:
         order = np.argsort(-scores, kind="stable")
         pose_px = poses.pose_px[order]
         boxes = boxes_from_poses(pose_px, self._width, self._height)
-        return Detections(boxes_xyxy=boxes, scores=scores[order], pose_px=pose_px, regions=poses.regions[order])
+        return Detections(
+            boxes_xyxy=boxes, scores=scores[order], pose_px=pose_px, regions=poses.regions[order], world_m=poses.world_m[order]
+        )
 
     def _stack(self) -> Poses:
         return Poses(
             pose_px=np.concatenate([p.pose_px for p in self._poses]),
             scores=np.concatenate([p.scores for p in self._poses]),
             regions=np.concatenate([p.regions for p in self._poses]),
+            world_m=np.concatenate([p.world_m for p in self._poses]),
         )
 
     def _settle(self, place: Place) -> Poses | None:

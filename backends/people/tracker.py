@@ -48,6 +48,7 @@ class _Live:
     frames: list[int] = field(factory=list)
     boxes: list[NDArray[np.float32]] = field(factory=list)
     poses: list[NDArray[np.float32]] = field(factory=list)
+    worlds: list[NDArray[np.float32]] = field(factory=list)
     scores: list[float] = field(factory=list)
 
 
@@ -129,7 +130,8 @@ class Tracker:
             if len(track.frames) >= max(need, 1) and track.n_confirmed >= least_confirmed * track.n_chances
         ]
         return [
-            PersonTrack(frames=track.frames, boxes_xyxy=track.boxes, pose_px=track.poses, scores=track.scores) for track in kept
+            PersonTrack(frames=track.frames, boxes_xyxy=track.boxes, pose_px=track.poses, scores=track.scores, world_m=track.worlds)
+            for track in kept
         ]
 
     @staticmethod
@@ -166,6 +168,7 @@ class Tracker:
         track.frames.append(index)
         track.boxes.append(boxes[i])
         track.poses.append(poses.pose_px[i])
+        track.worlds.append(poses.world_m[i])
         track.scores.append(float(poses.scores[i]))
 
     def _drop_doubles(self, index: int) -> None:
@@ -195,7 +198,7 @@ class Tracker:
 
 
 def _forget_last(track: _Live) -> None:
-    for column in (track.frames, track.boxes, track.poses, track.scores):
+    for column in (track.frames, track.boxes, track.poses, track.worlds, track.scores):
         column.pop()
 
 

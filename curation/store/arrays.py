@@ -161,8 +161,15 @@ def _make_table(clip_id: str, tracks: Sequence[PoseTrack], n_keypoints: int) -> 
         if n_keypoints
         else pa.nulls(len(order), pa.list_(pa.float32(), 0)),
     }
+    if n_keypoints and any(track.world_m is not None for track in tracks):
+        world = np.concatenate([_fill_world(track) for track in tracks])
+        columns["world"] = pa.FixedSizeListArray.from_arrays(pa.array(world.reshape(-1)), n_keypoints * 3)
     metadata = {b"curate.format": _FORMAT, b"curate.clip": clip_id.encode(), b"curate.keypoints": str(n_keypoints).encode()}
     return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def _fill_world(track: PoseTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.full((*track.pose_px.shape[:2], 3), np.nan, np.float32) if track.world_m is None else track.world_m
 
 
 def _decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
@@ -176,18 +183,27 @@ def _decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
     students = table["student"].to_pylist()
     frames = table["frame"].to_numpy()
     boxes = np.stack([table[name].to_numpy() for name in _BOX], axis=1)
-    pose = _read_pose(table, n_keypoints)
+    pose = _read_points(table, "pose", n_keypoints, 4)
+    world = _read_points(table, "world", n_keypoints, 3) if "world" in table.column_names else None
     starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1)] if len(ids) else []
     stops = [*starts[1:], len(ids)]
     return [
-        PoseTrack(id=ids[a], clip_id=clip_id, frames=frames[a:b], boxes_xyxy=boxes[a:b], pose_px=pose[a:b], student=students[a])
+        PoseTrack(
+            id=ids[a],
+            clip_id=clip_id,
+            frames=frames[a:b],
+            boxes_xyxy=boxes[a:b],
+            pose_px=pose[a:b],
+            student=students[a],
+            world_m=None if world is None or np.isnan(world[a:b]).all() else world[a:b],
+        )
         for a, b in zip(starts, stops, strict=False)
     ]
 
 
-def _read_pose(table: pa.Table, n_keypoints: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _read_points(table: pa.Table, column: str, n_keypoints: int, n_values: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     if not n_keypoints:
-        return np.zeros((len(table), 0, 4), np.float32)
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table["pose"].chunks]
+        return np.zeros((len(table), 0, n_values), np.float32)
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[column].chunks]
     flat: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate([np.zeros(0, np.float32), *chunks])
-    return flat.reshape(-1, n_keypoints, 4)
+    return flat.reshape(-1, n_keypoints, n_values)

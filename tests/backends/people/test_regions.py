@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backends.people.regions import crop_region, narrow_regions, region_from_points, regions_from_boxes, to_frame
+from backends.people.regions import crop_region, narrow_regions, region_from_points, regions_from_boxes, to_frame, turn_upright
 
 
 def test_region_from_points_turns_the_body_upright():
@@ -42,3 +42,10 @@ def test_boxes_give_a_whole_and_an_upper_body():
 
 def test_narrow_regions_move_to_the_shoulders():
     np.testing.assert_allclose(narrow_regions(np.array([[0.0, 100.0, 50.0, 0.3]]), np.array([[0.0, 0.0]])), [[0, 60, 40, 0.3]])
+
+
+def test_turned_vectors_agree_with_turned_points():
+    region = np.array([50.0, 40.0, 64.0, 0.7])
+    frame = to_frame([[32, 32], [42, 32], [32, 37]], region, 64)
+    turned = turn_upright(np.array([[10.0, 0, 3], [0, 5, -2]]), region)
+    np.testing.assert_allclose(turned, np.column_stack([frame[1:] - frame[0], [3, -2]]), atol=1e-9)

@@ -36,6 +36,20 @@ def test_tracks_come_back_exactly(store, maker):
     _same_bits(store.read_tracks(clip.id), tracks)
 
 
+def test_world_metres_come_back_where_they_are_known_and_older_files_have_none(store, maker):
+    clip = maker.clip()
+    known, unknown = maker.track(clip), maker.track(clip, place=1)
+    known = evolve(known, world_m=np.random.default_rng(0).normal(0, 0.4, (6, 33, 3)))
+    store.write_tracks(clip.id, [known, unknown])
+    first, second = store.read_tracks(clip.id)
+    assert first.world_m.tobytes() == known.world_m.tobytes()
+    assert second.world_m is None
+    store.write_tracks(clip.id, [unknown])
+    assert store.read_tracks(clip.id)[0] == unknown
+    with pytest.raises(InvalidField, match=r"track\.world_m"):
+        evolve(known, world_m=np.zeros((6, 33, 2)))
+
+
 def test_nobody_there_is_kept_too(store, maker):
     clip = maker.clip()
     assert store.has_tracks(clip.id) is False
