@@ -27,7 +27,7 @@ def test_world_metres_are_those_of_mediapipes_landmarker(astronaut, turned):
     network.close()
     with PoseEstimator() as estimator:
         ours = estimator.estimate_regions(image, region_from_points(512 * seen.centre[:1], 512 * seen.edge[:1])).world_m[0]
-    assert np.linalg.norm(ours[:13] - theirs[:13], axis=1).max() < 0.1  # arms and legs leave the picture
+    assert np.abs(ours[:13, :2] - theirs[:13, :2]).max() < 0.06  # arms and legs leave the picture, depth depends on the crop
     assert np.linalg.norm(ours[[23, 24]].mean(axis=0)) < 0.02
     assert 0.25 < np.linalg.norm(ours[11] - ours[12]) < 0.5
 
