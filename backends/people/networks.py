@@ -141,15 +141,14 @@ def _anchors(side: int) -> NDArray[np.float32]:
 
 def _refine(points: NDArray[np.float64], heat: NDArray[np.float32]) -> NDArray[np.float64]:
     """Move points (39, 2) in [0, 1] to the centre of mass of their heatmap close by, where the heatmap is sure."""
-    refined = points.copy()
-    for i, (column, row) in enumerate((points * _HEAT_SIDE).astype(int)):
-        if not (0 <= column < _HEAT_SIDE and 0 <= row < _HEAT_SIDE):
-            continue
-        left, top = max(0, column - _HEAT_REACH), max(0, row - _HEAT_REACH)
-        weights = _sigmoid(heat[top : row + _HEAT_REACH + 1, left : column + _HEAT_REACH + 1, i])
-        total = weights.sum()
-        if weights.max() < _HEAT_LEAST or total <= 0:
-            continue
-        refined[i, 0] = (weights.sum(axis=0) @ np.arange(left, left + weights.shape[1])) / total / _HEAT_SIDE
-        refined[i, 1] = (weights.sum(axis=1) @ np.arange(top, top + weights.shape[0])) / total / _HEAT_SIDE
-    return refined
+    start = (points * _HEAT_SIDE).astype(int)
+    inside = ((start >= 0) & (start < _HEAT_SIDE)).all(axis=1)
+    cells = start[:, None] + np.arange(-_HEAT_REACH, _HEAT_REACH + 1)[:, None]
+    there = (cells >= 0) & (cells < _HEAT_SIDE)
+    columns, rows = np.moveaxis(cells.clip(0, _HEAT_SIDE - 1), 2, 0)
+    close_by = heat[rows[:, :, None], columns[:, None, :], np.arange(len(points))[:, None, None]]
+    weights = np.where(there[:, :, None, 1] & there[:, None, :, 0], _sigmoid(close_by), 0)
+    total = weights.sum(axis=(1, 2))
+    centre = np.stack([(weights.sum(axis=1) * columns).sum(axis=1), (weights.sum(axis=2) * rows).sum(axis=1)], axis=1)
+    sure = inside & (weights.max(axis=(1, 2)) >= _HEAT_LEAST)
+    return np.where(sure[:, None], centre / np.maximum(total, 1e-9)[:, None] / _HEAT_SIDE, points)
