@@ -61,9 +61,11 @@ class PersonTrack:
 
     `frames` (T,) strictly increasing frame indices, `boxes_xyxy` (T, 4) px, `pose_px` (T, 33, 4) as in `Detections`, `scores` (T,)
     how sure the pose network is that the person is there, in [0, 1]; `world_m` (T, 33, 3) landmarks in metres around the middle of
-    the hips, NaN where the detector does not give them. A frame in which the person is not seen is absent.
+    the hips, NaN where the detector does not give them. A frame in which the person is not seen is absent. `number` says which
+    of the video's tracks it is: what a finder returns part by part has the same number in all parts of a track.
     """
 
+    number: int = 0
     frames: NDArray[np.int64] = field(converter=_integers)
     boxes_xyxy: Float32 = field(converter=_floats)
     pose_px: Float32 = field(converter=_floats)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from backends.people.regions import regions_from_boxes
 from backends.people.tracker import Tracker
 from schemas.checks import check_range
 
-__all__ = ["PIPELINE", "PeopleFinder"]
+__all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
 PIPELINE = "blazepose-tiles/2"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
@@ -32,8 +32,8 @@ class PeopleFinder:
 
     Args:
         detector: a name in `backends.people.DETECTORS`.
-        detect_every: seconds between two detections; after 1 s already for whom the first one
-            missed, and while somebody is lost.
+        detect_every: seconds between two detections; 1 s for the first three, which find whom one
+            missed and decide who is a person, and while somebody is lost.
         lost_after: seconds after which somebody who is not seen any more is somebody new when they come back.
 
     Examples:
@@ -57,19 +57,14 @@ class PeopleFinder:
         Raises:
             InvalidField: if an image is not RGB uint8.
         """
-        tracker: Tracker | None = None
-        n_detections, before = 0, 0.0
+        following = self.follow()
         for index, seconds, image in frames:
-            check_image(image)
-            if tracker is None:
-                tracker = Tracker(image.shape[1], image.shape[0], lost_after=self._lost_after)
-            tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
-            since = seconds - before if n_detections else np.inf
-            soon = n_detections == 1 or tracker.has_lost(index)
-            if since >= (min(_SOON, self._detect_every) if soon else self._detect_every):
-                tracker.join(index, seconds, self._detect(image))
-                n_detections, before = n_detections + 1, seconds
-        return [] if tracker is None else tracker.finish(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
+            following.look(index, seconds, image)
+        return following.finish()
+
+    def follow(self) -> Following:
+        """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
+        return Following(self._estimator, self._detect, detect_every=self._detect_every, lost_after=self._lost_after)
 
     def _detect(self, image: NDArray[np.uint8]) -> Poses:
         found = self._detector.detect(image)
@@ -88,3 +83,39 @@ class PeopleFinder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class Following:
+    """One video on its way: look at every frame, take what is certain as often as you like, finish.
+
+    All parts taken of a track together are the track that `PeopleFinder.process` returns, whenever they were taken. Memory does not
+    grow with the video if they are.
+    """
+
+    def __init__(
+        self, estimator: PoseEstimator, detect: Callable[[NDArray[np.uint8]], Poses], *, detect_every: float, lost_after: float
+    ) -> None:
+        self._estimator, self._detect = estimator, detect
+        self._detect_every, self._lost_after = detect_every, lost_after
+        self._tracker: Tracker | None = None
+        self._n_detections, self._before = 0, 0.0
+
+    def look(self, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
+        """Look at the next frame; see `PeopleFinder.process`."""
+        check_image(image)
+        if self._tracker is None:
+            self._tracker = Tracker(image.shape[1], image.shape[0], lost_after=self._lost_after)
+        self._tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
+        since = seconds - self._before if self._n_detections else np.inf
+        soon = self._n_detections in (1, 2) or self._tracker.has_lost(index)
+        if since >= (min(_SOON, self._detect_every) if soon else self._detect_every):
+            self._tracker.join(index, seconds, self._detect(image))
+            self._n_detections, self._before = self._n_detections + 1, seconds
+
+    def take(self) -> list[PersonTrack]:
+        """Return what has become certain since the last time: parts of tracks, in order of appearance."""
+        return [] if self._tracker is None else self._tracker.settle(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
+
+    def finish(self) -> list[PersonTrack]:
+        """Return the rest, after the last frame."""
+        return [] if self._tracker is None else self._tracker.finish(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)

@@ -26,6 +26,11 @@ _LEAST_SCORE = 0.5
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
 _STOOD_STILL = 0.85
+_CHANCES = 3
+"""After so many detections the share that has confirmed a track says something."""
+_MANY_CHANCES, _HOPELESS = 10, 0.4
+_UNCERTAIN = 2
+"""How many of a live track's last frames may still be taken back."""
 _LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
 """How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself.
 
@@ -45,11 +50,28 @@ class _Live:
     size: float
     n_confirmed: int = 1
     n_chances: int = 1
+    best_share: float = 0.0
+    n_given: int = 0
     frames: list[int] = field(factory=list)
     boxes: list[NDArray[np.float32]] = field(factory=list)
     poses: list[NDArray[np.float32]] = field(factory=list)
     worlds: list[NDArray[np.float32]] = field(factory=list)
     scores: list[float] = field(factory=list)
+
+    @property
+    def n_seen(self) -> int:
+        """In how many frames."""
+        return self.n_given + len(self.frames)
+
+    @property
+    def share(self) -> float:
+        """Which share of the detections in its life have confirmed it; once there were a few, the best that it ever was."""
+        return max(self.best_share, self.n_confirmed / self.n_chances)
+
+    @property
+    def columns(self) -> tuple[list[Any], ...]:
+        """What was seen, one entry per frame."""
+        return self.frames, self.boxes, self.poses, self.worlds, self.scores
 
 
 class Tracker:
@@ -113,26 +135,47 @@ class Tracker:
             if not track.frames or track.frames[-1] != index:
                 self._see(track, index, seconds, found, boxes, i)
         self._drop_doubles(index)
+        for track in [track for track in self._live if track.n_chances >= _CHANCES]:
+            track.best_share = track.share
+            if track.n_chances >= _MANY_CHANCES and track.best_share < _HOPELESS:
+                self._live.remove(track)
+                self._ended.append(track)
+
+    def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
+        """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.
+
+        All parts of a track together are what `finish` alone would have returned, whenever and however often this is called. Of a
+        live track that enough detections have confirmed, all but the last two frames are certain.
+        """
+        parts = self._judge(self._ended, least_frames, least_confirmed)
+        self._ended = []
+        certain = [
+            track
+            for track in self._live
+            if track.best_share >= least_confirmed and track.n_seen >= least_frames + _UNCERTAIN and len(track.frames) > _UNCERTAIN
+        ]
+        parts += [_part(track, len(track.frames) - _UNCERTAIN) for track in certain]
+        for track in certain:
+            track.n_given = track.n_seen - _UNCERTAIN
+            for column in track.columns:
+                del column[:-_UNCERTAIN]
+        return sorted(parts, key=lambda part: part.number)
 
     def finish(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         """Return the tracks seen in enough frames and confirmed by enough of the detections in their life, in order of start.
 
         Whoever was lost is not seen in the last frame before if the pose there was unsure and not quite where it was: nothing
-        after it confirms it.
+        after it confirms it. What `settle` has returned is left out.
         """
-        for track in [*self._ended, *self._live]:
+        return self._judge([*self._ended, *self._live], least_frames, least_confirmed)
+
+    def _judge(self, tracks: list[_Live], least_frames: int, least_confirmed: float) -> list[PersonTrack]:
+        for track in tracks:
             if len(track.frames) > 1 and track.frames[-1] < self._now and _ends_in_doubt(track):
                 _forget_last(track)
-        need = min(least_frames, self.n_frames)
-        kept = [
-            track
-            for track in sorted([*self._ended, *self._live], key=lambda t: t.number)
-            if len(track.frames) >= max(need, 1) and track.n_confirmed >= least_confirmed * track.n_chances
-        ]
-        return [
-            PersonTrack(frames=track.frames, boxes_xyxy=track.boxes, pose_px=track.poses, scores=track.scores, world_m=track.worlds)
-            for track in kept
-        ]
+        need = max(min(least_frames, self.n_frames), 1)
+        kept = [track for track in tracks if track.frames and track.n_seen >= need and track.share >= least_confirmed]
+        return [_part(track, len(track.frames)) for track in sorted(kept, key=lambda track: track.number)]
 
     @staticmethod
     def _regions(tracks: list[_Live]) -> NDArray[np.float64]:
@@ -177,7 +220,7 @@ class Tracker:
         if len(seen) < 2:
             return
         same = find_doubles(np.stack([t.box for t in seen]), np.stack([t.pose for t in seen]))
-        order = sorted(range(len(seen)), key=lambda i: (-len(seen[i].frames), seen[i].number))
+        order = sorted(range(len(seen)), key=lambda i: (-seen[i].n_seen, seen[i].number))
         kept: list[int] = []
         for i in order:
             if any(same[i, j] for j in kept):
@@ -198,8 +241,13 @@ class Tracker:
 
 
 def _forget_last(track: _Live) -> None:
-    for column in (track.frames, track.boxes, track.poses, track.worlds, track.scores):
+    for column in track.columns:
         column.pop()
+
+
+def _part(track: _Live, n: int) -> PersonTrack:
+    frames, boxes, poses, worlds, scores = (column[:n] for column in track.columns)
+    return PersonTrack(number=track.number, frames=frames, boxes_xyxy=boxes, pose_px=poses, scores=scores, world_m=worlds)
 
 
 def _ends_in_doubt(track: _Live) -> bool:

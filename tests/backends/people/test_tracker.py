@@ -96,3 +96,63 @@ def test_seldom_confirmed_or_short_tracks_are_not_reported():
     assert len(tracker.finish(least_frames=3, least_confirmed=0.5)) == 1
     assert len(tracker.finish(least_frames=3, least_confirmed=0.1)) == 2
     assert tracker.finish(least_frames=99, least_confirmed=0)[0].frames.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def _walk(tracker, settle):
+    """Five people in doubt and none, 60 frames: one leaves, one comes, one is lost for a moment, two are doubles for a while."""
+    rng = np.random.default_rng(3)
+    parts, judge = [], {"least_frames": 3, "least_confirmed": 0.4}
+
+    def look(regions):
+        at = np.round(regions[:, 0] / 200) * 200 + rng.normal(0, 2, len(regions))
+        poses = [make_pose(x=x, y=200) for x in at]
+        return as_poses(*poses, score=0.9 if rng.random() < 0.8 else 0.3)
+
+    for i in range(60):
+        tracker.carry(i, i / 6, look)
+        if i % 6 == 0:
+            there = [x for x in (200, 400, 600, 800) if rng.random() < 0.6 or x == 200]
+            tracker.join(i, i / 6, as_poses(*(make_pose(x=x, y=200) for x in there)))
+        if settle(i):
+            parts += tracker.settle(**judge)
+    return [*parts, *tracker.finish(**judge)]
+
+
+def _put_together(parts):
+    numbers = sorted({part.number for part in parts})
+    names = ("frames", "boxes_xyxy", "pose_px", "world_m", "scores")
+    return {n: {name: np.concatenate([getattr(p, name) for p in parts if p.number == n]) for name in names} for n in numbers}
+
+
+def test_parts_together_are_the_whole_whenever_they_are_taken():
+    whole = _put_together(_walk(Tracker(1000, 540, lost_after=1), lambda i: False))
+    assert len(whole) >= 4
+    for settle in (lambda i: True, lambda i: i % 7 == 0, lambda i: i > 30):
+        tracker = Tracker(1000, 540, lost_after=1)
+        taken = _walk(tracker, settle)
+        assert len(taken) > len(whole)
+        parts = _put_together(taken)
+        assert parts.keys() == whole.keys()
+        for number, track in parts.items():
+            for name, values in track.items():
+                np.testing.assert_array_equal(values, whole[number][name])
+
+
+def test_what_was_taken_is_not_kept():
+    tracker = Tracker(960, 540, lost_after=1)
+    for i in range(300):
+        tracker.carry(i, i / 6, scripted(as_poses(make_pose(x=200))))
+        if i % 6 == 0:
+            tracker.join(i, i / 6, as_poses(make_pose(x=200)))
+        tracker.settle(least_frames=3, least_confirmed=0.4)
+    assert len(tracker.finish(least_frames=3, least_confirmed=0.4)[0]) == 2
+
+
+def test_a_track_that_no_detection_confirms_is_given_up():
+    tracker = Tracker(960, 540, lost_after=1)
+    tracker.join(0, 0.0, as_poses(make_pose(x=200)))
+    for i in range(1, 20):
+        tracker.carry(i, float(i), scripted(as_poses(make_pose(x=200))))
+        tracker.join(i, float(i), as_poses())
+    assert tracker.finish(least_frames=3, least_confirmed=0)[0].frames.tolist() == list(range(10))
+    assert tracker.finish(least_frames=3, least_confirmed=0.4) == []
