@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures_media import hash_tree
 
 from curation.config import Config, Ports, create_workspace
 from schemas.records import Clip, PoseTrack, PredictedSpan
@@ -97,6 +100,24 @@ def fill_workspace(workspace, *, clips=1, people=3, windows=2, version="v1", val
         spans = make_proposals(tubelets, version, values)
         catalogue.commit_clip(clip.id, pipeline="test", tracks=tracks, tubelets=tubelets, predictions=spans)
     return catalogue, arrays
+
+
+def digest_work(workspace, tasks=()):
+    """Return by hash what a workspace holds but for its name, and what the server holds of its tasks: data and predictions."""
+    from curation.store import ArrayStore, Catalogue
+
+    with Catalogue.open(workspace.catalogue_url) as catalogue:
+        rows = catalogue.digest()
+    files = hash_tree(workspace.root, without=("logs", "servers", "curate.toml"))
+    held = sorted(json.dumps(_describe_task(task, workspace.root.name), sort_keys=True) for task in tasks)
+    arrays = ArrayStore(workspace.folder("arrays")).digest()
+    return {**files, "catalogue": rows, "arrays": arrays, "tasks": hashlib.sha256("\n".join(held).encode()).hexdigest()}
+
+
+def _describe_task(task, name):
+    data = {key: value.replace(f"{name}/", "", 1) if isinstance(value, str) else value for key, value in task["data"].items()}
+    predictions = sorted([p["model_version"], p["score"], json.dumps(p["result"], sort_keys=True)] for p in task["predictions"])
+    return [data, predictions]
 
 
 def make_proposals(tubelets, version, values=("write", "attend", "raise-hand")):

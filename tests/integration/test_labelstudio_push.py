@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from attrs import evolve
-from fixtures_labelstudio import fill_workspace, find_free_port, make_pose, make_proposals
+from fixtures_labelstudio import digest_work, fill_workspace, find_free_port, make_pose, make_proposals
 
 from curation.labelstudio.account import save_account
 from curation.labelstudio.client import Client
@@ -297,7 +297,13 @@ def test_killed_in_the_middle_the_same_command_ends_the_same(long, label_studio,
     again = subprocess.run([*CLI, "label", "push", "--json", "-w", workspace.root], capture_output=True, text=True, check=True)
     told = json.loads(again.stdout)
     assert told["created"] + told["there"] == 40
-    assert_exactly_once(read_tasks(label_studio, told["project"]), plan_tasks(workspace, catalogue))
+    tasks = read_tasks(label_studio, told["project"])
+    assert_exactly_once(tasks, plan_tasks(workspace, catalogue))
+    calm = label_studio.make_workspace(preannotation={"window": 0.5, "fps": 6.0})
+    other, arrays = fill_workspace(calm, windows=40)
+    with other:
+        project = push_tasks(calm, other, arrays).project
+    assert digest_work(workspace, tasks) == digest_work(calm, read_tasks(label_studio, project))
 
 
 def test_two_pushes_at_once_do_not_get_in_each_others_way(small):
