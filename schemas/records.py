@@ -36,6 +36,10 @@ def _as_frames(value: Any) -> NDArray[np.int64]:
     return freeze_array(np.asarray(value, np.int64))
 
 
+def _as_flags(value: Any) -> NDArray[np.bool_]:
+    return freeze_array(np.asarray(value, np.bool_))
+
+
 def _as_floats(value: Any) -> NDArray[np.float32]:
     return freeze_array(np.asarray(value, np.float32))
 
@@ -134,6 +138,10 @@ class PoseTrack:
     x px, y px, z (px scale, smaller is nearer), visibility in [0, 1]; NaN = unseen. `student` is who it is, where a seat says so.
     `world_m` (T, V, 3) float32, where known: the same landmarks in metres around the middle of the hips, x right, y down, z away
     from the camera; a pose network's idea of a body of usual size, not a measurement of this one.
+
+    `filled` (T,) bool marks frames in which the person was not seen but must have been (hidden for a moment): box and pose lie
+    between those before and after, and every visibility is 0. They are there to be looked at, not to be learnt from: nothing counts
+    them as a sight of the person.
     """
 
     id: str
@@ -143,6 +151,11 @@ class PoseTrack:
     pose_px: NDArray[np.float32] = field(converter=_as_floats, eq=cmp_using(eq=_equal_arrays))
     student: str | None = None
     world_m: NDArray[np.float32] | None = field(default=None, converter=_as_optional_floats, eq=cmp_using(eq=_equal_optional))
+    filled: NDArray[np.bool_] = field(converter=_as_flags, eq=cmp_using(eq=_equal_arrays))
+
+    @filled.default
+    def _nothing_filled(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.frames), bool)
 
     def __attrs_post_init__(self) -> None:
         check_name("track.id", self.id)
@@ -153,6 +166,8 @@ class PoseTrack:
         n_points = check_array("track.pose_px", self.pose_px, (n, None, 4)).shape[1]
         if self.world_m is not None:
             check_array("track.world_m", self.world_m, (n, n_points, 3))
+        if check_array("track.filled", self.filled, (n,)).all():
+            raise InvalidField("track.filled", "a frame in which the person was seen", "none")
         if self.frames[0] < 0 or (np.diff(self.frames) <= 0).any():
             raise InvalidField("track.frames", "strictly increasing indices from 0", self.frames)
         x1, y1, x2, y2 = self.boxes_xyxy.T
@@ -163,6 +178,11 @@ class PoseTrack:
     def start_frame(self) -> int:
         """The first sampled frame."""
         return int(self.frames[0])
+
+    @property
+    def seen_frames(self) -> NDArray[np.int64]:
+        """The frames in which the person was seen: those that are not filled."""
+        return self.frames[~self.filled]
 
     @staticmethod
     def compute_id(clip_id: str, start_frame: int, first_box_xyxy: NDArray[np.float32], pipeline: str) -> str:

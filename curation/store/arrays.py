@@ -164,6 +164,8 @@ def _make_table(clip_id: str, tracks: Sequence[PoseTrack], n_keypoints: int) -> 
     if n_keypoints and any(track.world_m is not None for track in tracks):
         world = np.concatenate([_fill_world(track) for track in tracks])
         columns["world"] = pa.FixedSizeListArray.from_arrays(pa.array(world.reshape(-1)), n_keypoints * 3)
+    if any(track.filled.any() for track in tracks):
+        columns["filled"] = pa.array(np.concatenate([track.filled for track in tracks]))
     metadata = {b"curate.format": _FORMAT, b"curate.clip": clip_id.encode(), b"curate.keypoints": str(n_keypoints).encode()}
     return pa.table(columns).replace_schema_metadata(metadata)
 
@@ -185,6 +187,7 @@ def _decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
     boxes = np.stack([table[name].to_numpy() for name in _BOX], axis=1)
     pose = _read_points(table, "pose", n_keypoints, 4)
     world = _read_points(table, "world", n_keypoints, 3) if "world" in table.column_names else None
+    filled = table["filled"].to_numpy() if "filled" in table.column_names else np.zeros(len(ids), bool)
     starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1)] if len(ids) else []
     stops = [*starts[1:], len(ids)]
     return [
@@ -196,6 +199,7 @@ def _decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
             pose_px=pose[a:b],
             student=students[a],
             world_m=None if world is None or np.isnan(world[a:b]).all() else world[a:b],
+            filled=filled[a:b],
         )
         for a, b in zip(starts, stops, strict=False)
     ]

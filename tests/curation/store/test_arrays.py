@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
@@ -48,6 +49,36 @@ def test_world_metres_come_back_where_they_are_known_and_older_files_have_none(s
     assert store.read_tracks(clip.id)[0] == unknown
     with pytest.raises(InvalidField, match=r"track\.world_m"):
         evolve(known, world_m=np.zeros((6, 33, 2)))
+
+
+def test_filled_frames_stay_marked_and_files_without_the_mark_have_none(store, maker):
+    clip = maker.clip()
+    whole, bridged = maker.track(clip), evolve(maker.track(clip, place=1), filled=[False, True, True, False, False, False])
+    store.write_tracks(clip.id, [whole, bridged])
+    found = {track.id: track for track in store.read_tracks(clip.id)}
+    assert found == {whole.id: whole, bridged.id: bridged}
+    assert found[bridged.id].filled.tolist() == bridged.filled.tolist()
+    assert found[bridged.id].seen_frames.tolist() == bridged.frames[[0, 3, 4, 5]].tolist()
+    store.write_tracks(clip.id, [whole])
+    assert store.read_tracks(clip.id) == [whole]
+    assert whole != evolve(whole, filled=bridged.filled)
+
+
+def test_a_file_of_before_there_were_filled_frames_is_read(tmp_path, maker):
+    store, clip = ArrayStore(tmp_path), maker.clip()
+    track = evolve(maker.track(clip), filled=[False, True, False, False, False, False])
+    store.write_tracks(clip.id, [track])
+    path = tmp_path / f"{clip.id}.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("filled"), path, write_page_checksum=True)
+    (old,) = store.read_tracks(clip.id)
+    assert not old.filled.any()
+    assert old.frames.tolist() == track.frames.tolist()
+
+
+@pytest.mark.parametrize("filled", [[True] * 6, [False] * 5])
+def test_a_track_is_seen_somewhere_and_marked_everywhere(maker, filled):
+    with pytest.raises(InvalidField, match=r"track\.filled"):
+        evolve(maker.track(maker.clip()), filled=filled)
 
 
 def test_nobody_there_is_kept_too(store, maker):
