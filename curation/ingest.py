@@ -186,6 +186,7 @@ def make_clip(
         width=info.width,
         height=info.height,
         timestamps=info.timestamps,
+        gaps=info.gaps,
         context=_check_context({**sidecar.context, **(context or {})}),
         seats=tuple(Seat(student=seat.student, box_xyxy=seat.box_xyxy) for seat in sidecar.seats),
         **{"lesson": info.path.stem.strip(), **says, **(flags or {})},

@@ -42,7 +42,7 @@ def collect_items(
     items: dict[int, ExportItem] = {}
     for clip_id, rows, tracks in read_by_clip(arrays, tubelets):
         clip = catalogue.get_clip(clip_id)
-        plans = plan_windows(clip.timestamps, window=settings.window, fps=settings.fps)
+        plans = plan_windows(clip.timestamps, window=settings.window, fps=settings.fps, gaps=clip.gaps)
         key_frames = {(plan.first, plan.last): plan.key_frame for plan in plans}
         inside = [tubelets[row] for row in rows]
         sequences = stack_poses(tracks, inside, {clip_id: clip}, window=settings.window, fps=settings.fps)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
+from curation.decoding import STEP, Decoder, find_gaps, open_video
 from curation.images import load_image
 from schemas.errors import InvalidField, MediaError
+from schemas.records import Gap
 
 __all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "MediaInfo", "hash_file", "iter_frames", "probe_media", "read_frame"]
 
@@ -29,7 +30,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 _HEADER_DURATION = ("avi", "flv", "matroska", "mov")
 _SEEK_MARGIN = 1.0
-_STEP = 1e-5
 
 
 @frozen(kw_only=True, eq=False)
@@ -37,7 +37,8 @@ class MediaInfo:
     """What one file holds.
 
     `timestamps` (n_frames,) float64 seconds, strictly increasing; `width`, `height` px of the upright picture; `fps` the mean rate
-    (0 for an image); `problem` says what is damaged in a file of which only `n_frames` frames can be decoded, None = nothing.
+    (0 for an image); `problem` says what is damaged in a file of which only `n_frames` frames can be used, None = nothing; `gaps`
+    say where frames are lost, in a damaged file and in one whose recording dropped some.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class MediaInfo:
     timestamps: NDArray[np.float64] = field(repr=False)
     is_image: bool
     problem: str | None = None
+    gaps: tuple[Gap, ...] = ()
 
 
 def hash_file(path: str | Path) -> str:
@@ -93,8 +95,8 @@ def iter_frames(
     Args:
         path: a video or an image.
         indices: the wanted 0-based frames, in any order; None = all.
-        timestamps: the clip's timestamps, where they are known: they are what `seconds` then says, and let the reader start at
-            the key frame before the first wanted frame instead of at the beginning.
+        timestamps: the clip's timestamps, where they are known: they are what `seconds` then says, they tell which frame is which,
+            and let the reader start at the key frame before the first wanted frame instead of at the beginning.
 
     Raises:
         MediaError: if the file cannot be read, or ends before the last wanted frame.
@@ -134,108 +136,49 @@ def _check_file(path: str | Path) -> Path:
     return source
 
 
-@contextmanager
-def _open_video(path: Path) -> Iterator[tuple[Any, Any]]:
-    import av
-
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(path, "cannot be read as a video or an image (not media, or truncated before its index)") from error
-    with container:
-        streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-        if not streams or streams[0].codec_context is None:
-            raise MediaError(
-                path, f"holds no video stream that can be read (truncated, or {container.format.name} without pictures)"
-            )
-        streams[0].thread_type = "AUTO"
-        yield container, streams[0]
-
-
-class _Reading:
-    """What was met while a video was decoded: packets that failed, and where the last packet of any stream ends (seconds)."""
-
-    def __init__(self) -> None:
-        self.failed = 0
-        self.end = 0.0
-
-    def decode(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Yield the frames of `stream` that can be decoded, in the order of showing; a damaged packet is counted, not fatal."""
-        import av
-
-        packets = container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                if packet.pts is not None:
-                    self.end = max(self.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-                frames = packet.decode() if packet.stream_index == stream.index else ()
-                self.failed += bool(packet.is_corrupt and packet.stream_index == stream.index)
-            except (av.FFmpegError, OSError):
-                self.failed += 1
-                continue
-            yield from frames
-
-
 def _probe_video(path: Path, sha256: str) -> MediaInfo:
-    reading = _Reading()
     times: list[float] = []
     shape = None
-    with _open_video(path) as (container, stream):
-        clock = _Clock(stream)
-        for frame in reading.decode(container, stream):
-            times.append(clock.read(frame))
+    with open_video(path) as (container, stream):
+        decoder = Decoder(container, stream)
+        for seconds, frame in decoder:
+            times.append(seconds)
             shape = shape or ((frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height))
-        lost = _find_loss(container, stream, path.stat().st_size, reading)
-        expected = max(int(stream.frames or 0), round((container.duration or 0) / 1e6 * clock.rate))
-    if shape is None:
-        raise MediaError(path, "is damaged or truncated: no frame of it can be decoded")
+        if shape is None:
+            raise MediaError(path, "is damaged or truncated: no frame of it can be decoded")
+        damage = _find_damage(container, stream, path.stat().st_size, decoder)
+        expected = max(int(stream.frames or 0), round((container.duration or 0) / 1e6 * decoder.rate))
+        timestamps = np.array(times)
+        gaps = find_gaps(timestamps, decoder.list_lost(timestamps))
+    if damage == "is truncated" and expected > len(times) + sum(gap.frames for gap in gaps):
+        missing = expected - len(times) - sum(gap.frames for gap in gaps if gap.before < len(times))
+        gaps = (*(gap for gap in gaps if gap.before < len(times)), Gap(before=len(times), frames=missing))
     about = f" of about {expected}" if expected > len(times) else ""
     return MediaInfo(
         path=path,
         sha256=sha256,
         n_frames=len(times),
-        fps=(len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else clock.rate,
+        fps=(len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else decoder.rate,
         width=shape[0],
         height=shape[1],
-        timestamps=np.array(times),
+        timestamps=timestamps,
         is_image=False,
-        problem=f"{lost}: {len(times)}{about} frames can be decoded" if lost else None,
+        problem=f"{damage}: {len(times)}{about} frames can be decoded" if damage else None,
+        gaps=gaps,
     )
 
 
-def _find_loss(container: Any, stream: Any, size: int, reading: _Reading) -> str | None:
+def _find_damage(container: Any, stream: Any, size: int, decoder: Decoder) -> str | None:
     """Return what is wrong with a file that was read to its end, or None."""
     if any(entry.pos + entry.size > size for entry in stream.index_entries):
         return "is truncated"
     if container.format.name == "mpegts" and size % 188 and size % 192:
         return "is truncated"
     has_header = container.format.name.startswith(_HEADER_DURATION) and container.duration
-    end = max(reading.end, reading.end - (container.start_time or 0) / 1e6)
+    end = max(decoder.end, decoder.end - (container.start_time or 0) / 1e6)
     if has_header and end < container.duration / 1e6 - 0.5:
         return "is truncated"
-    return "is damaged" if reading.failed else None
-
-
-class _Clock:
-    """Strictly increasing seconds from presentation times: a missing one lies a mean step, a repeated one 10 µs after the last."""
-
-    def __init__(self, stream: Any) -> None:
-        self.rate = float(stream.average_rate or stream.guessed_rate or 25)
-        self._last: float | None = None
-
-    def read(self, frame: Any) -> float:
-        """Return the time of the next frame."""
-        if frame.pts is not None:
-            time = float(frame.pts * frame.time_base)
-        else:
-            time = 0.0 if self._last is None else self._last + 1 / self.rate
-        if self._last is not None:
-            time = max(time, self._last + _STEP)
-        self._last = time
-        return time
+    return "is damaged" if decoder.failed else None
 
 
 def _iter_video(
@@ -244,36 +187,55 @@ def _iter_video(
     todo = None if wanted is None else set(wanted)
     last = -1
     size = None
-    with _open_video(path) as (container, stream):
-        clock = _Clock(stream)
-        start, frames = _start_before(container, stream, wanted, timestamps)
-        for last, frame in enumerate(frames, start):
-            seconds = clock.read(frame)
+    with open_video(path) as (container, stream):
+        for last, seconds, frame in _number_frames(container, stream, wanted[0] if wanted else 0, timestamps):
             size = size or (frame.width, frame.height)
             if todo is None or last in todo:
                 rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
                 upright = np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90 % 4))
                 yield last, seconds if timestamps is None else float(timestamps[last]), upright
+                todo = todo if todo is None else todo - {last}
             if wanted and last >= wanted[-1]:
-                return
-    if wanted:
-        raise MediaError(path, f"has no frame {wanted[-1]}; its last is {last}")
+                break
+    if todo:
+        reason = f"has no frame {max(todo)}; its last is {last}" if max(todo) > last else f"frame {min(todo)} is not there any more"
+        raise MediaError(path, reason)
 
 
-def _start_before(
-    container: Any, stream: Any, wanted: list[int] | None, timestamps: NDArray[np.float64] | None
-) -> tuple[int, Iterator[Any]]:
-    """Return (index of the first frame, frames), from the key frame before the first wanted one where the times tell it."""
-    first = wanted[0] if wanted else 0
-    if timestamps is None or first >= len(timestamps) or timestamps[first] - timestamps[0] < 2 * _SEEK_MARGIN:
-        return 0, _Reading().decode(container, stream)
-    container.seek(int((timestamps[first] - _SEEK_MARGIN) / stream.time_base), stream=stream)
-    frames = _Reading().decode(container, stream)
+def _number_frames(
+    container: Any, stream: Any, first: int, timestamps: NDArray[np.float64] | None
+) -> Iterator[tuple[int, float, Any]]:
+    """Yield (index, seconds, frame): by the frames' own times where `timestamps` hold them, else counted from the beginning.
+
+    With times the reading starts at the key frame before frame `first`.
+    """
+    has_times = stream.start_time is not None  # a raw stream of H.264 or HEVC has none, and cannot be sought in
+    known = timestamps if has_times and timestamps is not None and first < len(timestamps) else None
+    ahead = known is not None and known[first] - known[0] >= 2 * _SEEK_MARGIN
+    if known is not None and ahead:
+        container.seek(int((known[first] - _SEEK_MARGIN) / stream.time_base), stream=stream)
+    decoder = Decoder(container, stream)
+    frames = iter(decoder)
     head = next(frames, None)
-    if head is not None and head.pts is not None:
-        seconds = float(head.pts * head.time_base)
-        index = int(np.abs(timestamps - seconds).argmin())
-        if index <= first and abs(timestamps[index] - seconds) < _STEP / 2:
-            return index, chain([head], frames)
-    container.seek(int(timestamps[0] / stream.time_base) - 1, stream=stream)
-    return 0, _Reading().decode(container, stream)
+    if known is not None and head is not None and decoder.has_times and _fits(known, head[0], first):
+        for seconds, frame in chain([head], frames):
+            index = _find_time(known, seconds)
+            if index is not None:
+                yield index, seconds, frame
+        return
+    if ahead and known is not None:
+        container.seek(int(known[0] / stream.time_base) - 1, stream=stream)
+        head, frames = None, iter(Decoder(container, stream))
+    for index, (seconds, frame) in enumerate(frames if head is None else chain([head], frames)):
+        yield index, seconds, frame
+
+
+def _fits(timestamps: NDArray[np.float64], seconds: float, first: int) -> bool:
+    index = _find_time(timestamps, seconds)
+    return index is not None and index <= first
+
+
+def _find_time(timestamps: NDArray[np.float64], seconds: float) -> int | None:
+    """Return the index of the frame at that time, or None if there is none."""
+    index = int(np.searchsorted(timestamps, seconds - STEP / 2))
+    return index if index < len(timestamps) and timestamps[index] - seconds < STEP / 2 else None

@@ -225,7 +225,8 @@ class _Board:
         self, clips: Sequence[Clip], settings: Preannotation, progress: Callable[[PreannotateProgress], None] | None
     ) -> None:
         self._planned = [
-            len(sample_frames(plan_windows(clip.timestamps, window=settings.window, fps=settings.fps))) for clip in clips
+            len(sample_frames(plan_windows(clip.timestamps, window=settings.window, fps=settings.fps, gaps=clip.gaps)))
+            for clip in clips
         ]
         self._seen = [0] * len(clips)
         self._progress = progress

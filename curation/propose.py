@@ -80,7 +80,7 @@ def propose_tasks(
     for clip in clips:
         places.check(clip)
     proposer = proposer or load_proposer()
-    plans = [plan_windows(clip.timestamps, window=settings.window, fps=settings.fps) for clip in clips]
+    plans = [plan_windows(clip.timestamps, window=settings.window, fps=settings.fps, gaps=clip.gaps) for clip in clips]
     total, seen = sum(len(sample_frames(plan)) for plan in plans), 0
 
     def tick(units: int) -> None:

@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 
 from schemas.checks import check_range
 from schemas.errors import UnknownName
-from schemas.records import Clip, PoseTrack, Tubelet
+from schemas.records import Clip, Gap, PoseTrack, Tubelet
 
-__all__ = ["Window", "box_at", "count_samples", "cut_tubelets", "plan_windows", "pose_at", "sample_frames", "stack_poses"]
+__all__ = [
+    "Window",
+    "box_at",
+    "count_samples",
+    "cut_tubelets",
+    "plan_windows",
+    "pose_at",
+    "sample_frames",
+    "split_at_gaps",
+    "stack_poses",
+]
 
 _EPSILON = 1e-6
 
@@ -52,17 +62,19 @@ def count_samples(window: float, fps: float) -> int:
     return max(1, round(window * fps))
 
 
-def plan_windows(timestamps: NDArray[np.float64], *, window: float, fps: float) -> list[Window]:
+def plan_windows(timestamps: NDArray[np.float64], *, window: float, fps: float, gaps: Sequence[Gap] = ()) -> list[Window]:
     """Cut a clip into windows of `window` seconds from its first frame on, with ``round(window * fps)`` samples each.
 
     A sample is the last frame shown at or before its time. A last window that the clip fills less than half is dropped, unless it
     is the only one; a window in which no frame is shown (a gap in the recording) is left out. A still image is one window of one
-    frame.
+    frame. Where frames are lost, the frame before them stands for one sample's time at most; the samples behind that are -1, and a
+    window that has lost more than half of its samples so is left out too.
 
     Args:
         timestamps: (F,) seconds, strictly increasing.
         window: length in seconds, > 0.
         fps: samples per second, > 0.
+        gaps: where frames are lost.
 
     Raises:
         InvalidField: if `window` or `fps` is not positive.
@@ -77,17 +89,28 @@ def plan_windows(timestamps: NDArray[np.float64], *, window: float, fps: float) 
     end = float(times[-1]) + shown_for
     full = (end - times[0]) / window
     n_windows = max(1, int(full + 0.5 + _EPSILON))
+    before_gap = np.isin(np.arange(len(times)) + 1, [gap.before for gap in gaps])
     windows = []
     for number in range(n_windows):
         start = times[0] + number * window
         wanted = start + np.arange(n_samples) * (window / n_samples)
         samples = np.searchsorted(times, wanted + _EPSILON, side="right") - 1
         stale = (times[samples] < start - shown_for - _EPSILON) | (wanted >= end - _EPSILON)
-        samples = np.where(stale, -1, samples).astype(np.int64)
+        lost = before_gap[samples] & (wanted - times[samples] > max(shown_for, window / n_samples) + _EPSILON)
+        samples = np.where(stale | lost, -1, samples).astype(np.int64)
         frames = np.unique(samples[samples >= 0])
-        if len(frames) and times[frames[-1]] >= start - _EPSILON:
+        is_thin = lost.any() and 2 * (samples >= 0).sum() < n_samples and number > 0
+        if len(frames) and times[frames[-1]] >= start - _EPSILON and not is_thin:
             windows.append(Window(samples=samples, frames=frames))
     return windows
+
+
+def split_at_gaps(frames: NDArray[np.int64], clip: Clip, *, longest: float) -> list[NDArray[np.int64]]:
+    """Cut sampled frames into stretches where the clip has lost more than `longest` seconds: nobody can be followed over that."""
+    times = clip.timestamps
+    starts = [gap.before for gap in clip.gaps if 0 < gap.before < clip.n_frames]
+    starts = [start for start in starts if times[start] - times[start - 1] > longest]
+    return [stretch for stretch in np.split(frames, np.searchsorted(frames, starts)) if len(stretch)]
 
 
 def sample_frames(windows: Iterable[Window]) -> NDArray[np.int64]:
@@ -104,7 +127,7 @@ def cut_tubelets(tracks: Iterable[PoseTrack], clip: Clip, *, window: float, fps:
     tracks = list(tracks)
     return [
         Tubelet.of(track.id, clip.id, plan.first, plan.last)
-        for plan in plan_windows(clip.timestamps, window=window, fps=fps)
+        for plan in plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
         for track in tracks
         if 2 * np.isin(plan.frames, track.frames).sum() >= len(plan.frames)
     ]
@@ -135,7 +158,7 @@ def stack_poses(
     for row, tubelet in enumerate(tubelets):
         track, clip = _find("track", tubelet.track_id, track_by_id), _find("clip", tubelet.clip_id, clip_by_id)
         if clip.id not in plans:
-            plans[clip.id] = {(w.first, w.last): w for w in plan_windows(clip.timestamps, window=window, fps=fps)}
+            plans[clip.id] = {(w.first, w.last): w for w in plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)}
         plan = plans[clip.id].get((tubelet.first, tubelet.last))
         samples = plan.samples if plan else _sample_evenly(tubelet, clip.timestamps, n_samples)
         _copy_poses(stacked[row], track, samples, clip.timestamps, tolerance=0.5 * window / n_samples)

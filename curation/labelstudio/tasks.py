@@ -61,7 +61,7 @@ def plan_tasks(workspace: Workspace, catalogue: Catalogue, tubelet_ids: Collecti
     for (clip_id, first, last), group in sorted(grouped.items()):
         clip = clips[clip_id]
         if clip_id not in key_frames:
-            windows = plan_windows(clip.timestamps, window=settings.window, fps=settings.fps)
+            windows = plan_windows(clip.timestamps, window=settings.window, fps=settings.fps, gaps=clip.gaps)
             key_frames[clip_id] = {(w.first, w.last): w.key_frame for w in windows}
         frame = key_frames[clip_id].get((first, last), (first + last) // 2)
         plans.append(TaskPlan(key=f"{clip_id}:{first}", clip=clip, first=first, last=last, frame=frame, tubelets=tuple(group)))

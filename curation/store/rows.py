@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.records import Clip, HumanSpan, PoseTrack, PredictedSpan, Seat, Tubelet, Verdict
+from schemas.records import Clip, Gap, HumanSpan, PoseTrack, PredictedSpan, Seat, Tubelet, Verdict
 from schemas.scores import SampleScore
 
 __all__ = [
@@ -52,6 +52,7 @@ def from_clip(clip: Clip) -> Row:
         "school": clip.school,
         "context": dump_json(dict(clip.context)),
         "seats": dump_json([[seat.student, *map(float, seat.box_xyxy)] for seat in clip.seats]),
+        "gaps": dump_json([[int(gap.before), int(gap.frames)] for gap in clip.gaps]),
     }
 
 
@@ -72,6 +73,7 @@ def to_clip(row: Mapping[str, Any]) -> Clip:
         school=row["school"],
         context=json.loads(row["context"]),
         seats=seats,
+        gaps=tuple(Gap(before=before, frames=frames) for before, frames in json.loads(row["gaps"])),
     )
 
 

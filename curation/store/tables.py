@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 __all__ = ["APPEND_ONLY", "HEAD", "METADATA", "VERSION_TABLE"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest schema revision; a test holds it equal to the migrations' head."""
 
 VERSION_TABLE = "curate_version"
@@ -75,6 +75,7 @@ CLIPS = Table(
     _text("school"),
     _text("context"),
     _text("seats"),
+    Column("gaps", Text, nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 

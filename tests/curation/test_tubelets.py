@@ -6,12 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.tubelets import box_at, count_samples, cut_tubelets, plan_windows, pose_at, sample_frames, stack_poses
+from curation.tubelets import box_at, count_samples, cut_tubelets, plan_windows, pose_at, sample_frames, split_at_gaps, stack_poses
 from schemas.errors import InvalidField, UnknownName
-from schemas.records import Clip, PoseTrack, Tubelet
+from schemas.records import Clip, Gap, PoseTrack, Tubelet
 
 
 def _clip(timestamps, clip_id="clip_a"):
@@ -173,3 +174,29 @@ def test_box_and_pose_at_the_nearest_sampled_frame(frame, nearest):
     track = _track([4, 8, 12])
     assert box_at(track, frame).tolist() == [nearest, 0, nearest + 10, 20]
     assert pose_at(track, frame)[7].tolist() == [nearest] * 4
+
+
+def test_lost_frames_are_not_glued_over():
+    times = np.delete(np.arange(150) / 25, slice(60, 90))
+    gaps = [Gap(before=60, frames=30)]
+    held, marked = (plan_windows(times, window=2.0, fps=6.0, gaps=which) for which in ((), gaps))
+    assert -1 not in held[1].samples
+    assert held[0].samples.tolist() == marked[0].samples.tolist()
+    assert marked[1].samples.tolist() == [50, 54, 58, 59, *[-1] * 6, 61, 65]
+    assert [w.first for w in marked] == [0, 50, 70]
+    longer = np.delete(np.arange(150) / 25, slice(55, 95))
+    assert [w.first for w in plan_windows(longer, window=2.0, fps=6.0, gaps=[Gap(before=55, frames=40)])] == [0, 60]
+
+
+def test_a_single_lost_frame_changes_no_sample():
+    times = np.delete(np.arange(100) / 25, 30)
+    plain, marked = (plan_windows(times, window=2.0, fps=6.0, gaps=gaps) for gaps in ((), [Gap(before=30, frames=1)]))
+    assert [w.samples.tolist() for w in plain] == [w.samples.tolist() for w in marked]
+
+
+def test_nobody_is_followed_over_a_long_gap():
+    times = np.concatenate([np.arange(50) / 25, 5 + np.arange(50) / 25, 8 + np.arange(50) / 25])
+    clip = evolve(_clip(times), gaps=(Gap(before=50, frames=75), Gap(before=100, frames=25)))
+    stretches = split_at_gaps(np.arange(0, 150, 10), clip, longest=2.0)
+    assert [s.tolist() for s in stretches] == [[0, 10, 20, 30, 40], list(range(50, 150, 10))]
+    assert len(split_at_gaps(np.arange(0, 150, 10), evolve(clip, gaps=()), longest=2.0)) == 1

@@ -1,0 +1,147 @@
+"""Any video: every codec, container, size, rate and damage gives exactly its frames, by index, from the start and by seeking."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from fixtures_media import draw_number, read_number
+
+from curation.media import iter_frames, probe_media, read_frame
+from schemas.records import Gap
+
+N = 100
+FAST = {"preset": "ultrafast"}
+B_FRAMES = {"preset": "veryfast", "bf": "3", "sc_threshold": "0"}
+KINDS = {
+    "h264": ("a.mp4", "libx264", "yuv420p", (96, 64), FAST),
+    "h264 with B-frames": ("a.mp4", "libx264", "yuv420p", (96, 64), B_FRAMES),
+    "h264 with open groups": ("a.mkv", "libx264", "yuv420p", (96, 64), {**B_FRAMES, "x264-params": "open-gop=1"}),
+    "h264 in 10 bits": ("a.mkv", "libx264", "yuv420p10le", (96, 64), FAST),
+    "h264 of odd size": ("a.mp4", "libx264", "yuv444p", (97, 65), FAST),
+    "h264 in ts": ("a.ts", "libx264", "yuv420p", (96, 64), B_FRAMES),
+    "h264 in avi": ("a.avi", "libx264", "yuv420p", (96, 64), B_FRAMES),
+    "hevc": ("a.mp4", "libx265", "yuv420p", (96, 64), {"preset": "ultrafast", "x265-params": "log-level=none:bframes=3"}),
+    "hevc in 10 bits": ("a.mkv", "libx265", "yuv420p10le", (96, 64), {"preset": "ultrafast", "x265-params": "log-level=none"}),
+    "vp9 of odd size": ("a.webm", "libvpx-vp9", "yuv420p", (97, 65), {"deadline": "realtime", "cpu-used": "8"}),
+    "av1": ("a.mkv", "libsvtav1", "yuv420p", (96, 64), {"preset": "12", "svtav1-params": "keyint=12"}),
+    "mjpeg": ("a.avi", "mjpeg", "yuvj420p", (96, 64), {}),
+    "mpeg-4 with B-frames": ("a.avi", "mpeg4", "yuv420p", (96, 64), {"bf": "2"}),
+    "mpeg-2": ("a.mpg", "mpeg2video", "yuv420p", (96, 64), {"bf": "2"}),
+    "raw h264": ("a.h264", "libx264", "yuv420p", (96, 64), B_FRAMES),
+    "raw hevc": ("a.hevc", "libx265", "yuv420p", (96, 64), {"preset": "ultrafast", "x265-params": "log-level=none"}),
+}
+
+
+def encode(path, codec, pix_fmt, size, options, n=N):
+    """Write frames 0 to n - 1, each with its number in it, at 25 frames/s and a key frame every 12."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, pix_fmt, 12
+        for number in range(n):
+            frame = av.VideoFrame.from_ndarray(draw_number(number, *size), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def video(request, tmp_path_factory):
+    name, *rest = KINDS[request.param]
+    return encode(tmp_path_factory.mktemp("kinds") / name, *rest)
+
+
+def read_all(path, indices=None, timestamps=None):
+    return [(index, read_number(rgb)) for index, _, rgb in iter_frames(path, indices, timestamps=timestamps)]
+
+
+def test_every_kind_gives_every_frame_with_its_time(video):
+    info = probe_media(video)
+    assert (info.n_frames, info.problem, info.gaps) == (N, None, ())
+    np.testing.assert_allclose(info.timestamps - info.timestamps[0], np.arange(N) / 25, atol=1.1e-3)
+    assert (info.width, info.height) in ((96, 64), (97, 65))
+    assert info.fps == pytest.approx(25, rel=1e-2)
+    frames = list(iter_frames(video))
+    assert [(index, read_number(rgb)) for index, _, rgb in frames] == [(i, i) for i in range(N)]
+    assert [seconds for _, seconds, _ in frames] == list(info.timestamps)
+    assert {rgb.shape for _, _, rgb in frames} == {(info.height, info.width, 3)}
+
+
+def test_every_kind_is_exact_after_seeking(video):
+    times = probe_media(video).timestamps
+    for index in (0, 49, 50, 59, 60, 61, 71, 72, 73, 83, 84, 85, 95, 96, 99):
+        assert read_all(video, [index], times) == [(index, index)], index
+    assert read_all(video, [99, 63, 80], times) == [(63, 63), (80, 80), (99, 99)]
+    np.testing.assert_array_equal(read_frame(video, 77, timestamps=times), read_frame(video, 77))
+
+
+def list_packets(path):
+    """Return (position, size, is key frame) of every video packet, in the order of decoding."""
+    with av.open(str(path)) as container:
+        return [(p.pos, p.size, p.is_keyframe) for p in container.demux(video=0) if p.size]
+
+
+def damage(path, target, packets, seed=0):
+    """Copy a file and put noise into the pictures of some packets, by their place in the order of decoding."""
+    data, there, rng = bytearray(path.read_bytes()), list_packets(path), np.random.default_rng(seed)
+    for number in packets:
+        position, size, _ = there[number]
+        data[position + 5 : position + size] = rng.bytes(size - 5)
+    target.write_bytes(data)
+    return target
+
+
+def read_damaged(path):
+    """Return (info, numbers in the frames), after checking that seeking and counting agree with them."""
+    info = probe_media(path)
+    numbers = [number for _, number in read_all(path)]
+    assert len(numbers) == info.n_frames
+    assert [number for _, number in read_all(path, range(info.n_frames), info.timestamps)] == numbers
+    for index in range(0, info.n_frames, 7):
+        assert read_all(path, [index], info.timestamps) == [(index, numbers[index])]
+    return info, numbers
+
+
+@pytest.mark.parametrize("options", [B_FRAMES, FAST])
+def test_damage_costs_the_frames_up_to_the_next_key_frame_and_is_counted(tmp_path, options):
+    whole = encode(tmp_path / "a.mp4", "libx264", "yuv420p", (96, 64), options)
+    info, numbers = read_damaged(damage(whole, tmp_path / "b.mp4", [50, 51, 74]))
+    assert set(range(48)) | set(range(60, 72)) | set(range(84, 100)) <= set(numbers)
+    assert not {50, 51, 52, 53} & set(numbers)
+    assert len(numbers) < 96
+    assert numbers == sorted(numbers)
+    assert info.problem == f"is damaged: {len(numbers)} of about 100 frames can be decoded"
+    np.testing.assert_allclose(info.timestamps, np.array(numbers) / 25, atol=1e-6)
+    assert sum(gap.frames for gap in info.gaps) == 100 - len(numbers)
+    for gap in info.gaps:
+        assert numbers[gap.before] - numbers[gap.before - 1] == gap.frames + 1
+
+
+def test_in_mjpeg_only_the_damaged_pictures_are_lost(tmp_path):
+    whole = encode(tmp_path / "a.avi", *KINDS["mjpeg"][1:])
+    data = bytearray(whole.read_bytes())
+    for number in (20, 21, 70):
+        position, size, _ = list_packets(whole)[number]
+        data[position : position + size] = bytes(size)
+    (tmp_path / "b.avi").write_bytes(data)
+    info, numbers = read_damaged(tmp_path / "b.avi")
+    assert numbers == [i for i in range(100) if i not in (20, 21, 70)]
+    assert info.gaps == (Gap(before=20, frames=2), Gap(before=68, frames=1))
+
+
+@pytest.mark.parametrize("kind", ["h264 in ts", "h264 in avi", "h264 with open groups", "raw h264"])
+def test_a_hole_in_the_bytes_gives_no_false_picture(tmp_path, kind):
+    name, *rest = KINDS[kind]
+    data = bytearray(encode(tmp_path / name, *rest).read_bytes())
+    start, end = (int(len(data) * share) // 188 * 188 for share in (0.45, 0.55))
+    del data[start:end]
+    holed = tmp_path / f"holed{name[1:]}"
+    holed.write_bytes(data)
+    info, numbers = read_damaged(holed)
+    assert 20 < len(numbers) < 100
+    assert numbers == sorted(set(numbers))
+    assert info.problem is not None
+    assert info.gaps
