@@ -11,7 +11,8 @@ from attrs import field, frozen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curation.config import FOLDERS, Workspace
-from curation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, hash_file, probe_media
+from curation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, hash_file
+from curation.probing import Prober
 from curation.store import Catalogue
 from schemas.errors import CurationError, FormatError, InvalidField, MediaError
 from schemas.records import CONTEXT_CATEGORIES, Clip, Seat
@@ -64,6 +65,7 @@ def add_media(
 
     A clip's id comes from its content, so the same file twice, or under two names, is one clip. What a file's ``<stem>.clip.json``
     says (lesson, camera, school, context, seats) is overridden by the arguments; without either the lesson is the file's stem.
+    Files are read in a process apart: one that crashes its decoder, or on which it stands still, is a bad file like any other.
 
     Args:
         workspace: where to; what lies in its own folders (crops, exports, …) is not media to add.
@@ -84,20 +86,21 @@ def add_media(
     result = AddResult()
     files = list(_find_all(paths, result, [workspace.root / name for name in FOLDERS]))
     known = {clip.id: clip.uri for clip in catalogue.list_clips()}
-    for path in files if progress is None else progress(files, total=len(files), label="add", unit="file"):
-        try:
-            sha256 = hash_file(path)
-            clip_id = Clip.compute_id(sha256)
-            if clip_id in known:
-                result.there.append((path, clip_id))
+    with Prober() as prober:
+        for path in files if progress is None else progress(files, total=len(files), label="add", unit="file"):
+            try:
+                sha256 = hash_file(path)
+                clip_id = Clip.compute_id(sha256)
+                if clip_id in known:
+                    result.there.append((path, clip_id))
+                    continue
+                clip = make_clip(prober.probe(path, sha256=sha256), flags, context, allow_truncated=allow_truncated)
+            except CurationError as error:
+                result.failed.append((path, _reason(path, error)))
                 continue
-            clip = make_clip(probe_media(path, sha256=sha256), flags, context, allow_truncated=allow_truncated)
-        except CurationError as error:
-            result.failed.append((path, _reason(path, error)))
-            continue
-        catalogue.add_clips([clip])
-        known[clip.id] = clip.uri
-        result.added.append(clip)
+            catalogue.add_clips([clip])
+            known[clip.id] = clip.uri
+            result.added.append(clip)
     return result
 
 

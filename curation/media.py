@@ -8,7 +8,7 @@ RGB, 8 bit: transparent pixels lie on white, 16-bit values are divided by 257, p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,13 @@ def hash_file(path: str | Path) -> str:
         raise MediaError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def probe_media(path: str | Path, *, sha256: str | None = None) -> MediaInfo:
+def probe_media(path: str | Path, *, sha256: str | None = None, tick: Callable[[int], None] | None = None) -> MediaInfo:
     """Read a file to its end and say what it holds. Frames are decoded, so that `n_frames` is what can really be used.
 
     Args:
         path: a video or an image.
         sha256: the file's hash, where it is known already.
+        tick: called with the number of frames so far, after each frame of a video.
 
     Raises:
         MediaError: if it is missing, empty, or not media, or if no frame of it can be decoded.
@@ -80,7 +81,7 @@ def probe_media(path: str | Path, *, sha256: str | None = None) -> MediaInfo:
     digest = sha256 or hash_file(path)
     image = load_image(_check_file(path))
     if image is None:
-        return _probe_video(Path(path), digest)
+        return _probe_video(Path(path), digest, tick or (lambda frames: None))
     height, width = image.shape[:2]
     return MediaInfo(
         path=Path(path), sha256=digest, n_frames=1, fps=0.0, width=width, height=height, timestamps=np.zeros(1), is_image=True
@@ -136,13 +137,14 @@ def _check_file(path: str | Path) -> Path:
     return source
 
 
-def _probe_video(path: Path, sha256: str) -> MediaInfo:
+def _probe_video(path: Path, sha256: str, tick: Callable[[int], None]) -> MediaInfo:
     times: list[float] = []
     shape = None
     with open_video(path) as (container, stream):
         decoder = Decoder(container, stream)
         for seconds, frame in decoder:
             times.append(seconds)
+            tick(len(times))
             shape = shape or ((frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height))
         if shape is None:
             raise MediaError(path, "is damaged or truncated: no frame of it can be decoded")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from curation.config import Preannotation
 from curation.engines.people import list_options, open_people_stage
 from curation.ingest import make_clip
-from curation.media import iter_frames, probe_media
+from curation.media import iter_frames
 from curation.preannotate import make_tracks, name_pipeline
+from curation.probing import Prober
 from curation.proposals import Proposer, load_proposer
 from curation.tubelets import Window, box_at, cut_tubelets, plan_windows, pose_at, sample_frames, stack_poses
 from schemas.errors import InvalidField
@@ -75,7 +76,8 @@ def propose_tasks(
         ModelError: if the models are not there.
     """
     settings, taxonomy = settings or Preannotation(), taxonomy or load_taxonomy("learning-behaviours")
-    clips = [make_clip(probe_media(path), allow_truncated=allow_truncated) for path in paths]
+    with Prober() as prober:
+        clips = [make_clip(prober.probe(path), allow_truncated=allow_truncated) for path in paths]
     places = _Places(Path(pictures).resolve(), None if image_root is None else Path(image_root).resolve())
     for clip in clips:
         places.check(clip)

@@ -25,7 +25,11 @@ __all__ = ["add", "preannotate"]
 @click.option("--camera", help="Which camera [default: camera].")
 @click.option("--school", help="Where [default: school].")
 @click.option("--context", multiple=True, metavar="CATEGORY=VALUE", help="user, task, location, time, equipment or infrastructure.")
-@click.option("--allow-truncated", is_flag=True, help="Take what can be decoded of a damaged or truncated video.")
+@click.option(
+    "--allow-truncated",
+    is_flag=True,
+    help="Take what is whole of a damaged or truncated video; lost frames are counted and marked.",
+)
 @workspace_option
 @json_option
 def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_truncated: bool, **said: Any) -> None:
@@ -45,11 +49,15 @@ def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_trunc
         if not as_json and str(path.resolve()) != names[clip_id]:
             click.echo(f"{path}: same content as {names[clip_id]}")
     data = {
-        "added": [{"clip": clip.id, "file": clip.uri} for clip in result.added],
+        "added": [{"clip": clip.id, "file": clip.uri, "frames": clip.n_frames, "lost": clip.n_lost} for clip in result.added],
         "there": [{"clip": clip_id, "file": str(path)} for path, clip_id in result.there],
         "failed": [{"file": str(path), "reason": reason} for path, reason in result.failed],
     }
-    line = f"{len(result.added)} clips added, {len(result.there)} there already, {len(result.failed)} left out"
+    gappy = [clip for clip in result.added if clip.gaps]
+    for clip in gappy:
+        click.echo(f"{clip.uri}: {clip.n_lost} frames are lost in {len(clip.gaps)} places", err=True)
+    lost = f", {len(gappy)} of them with lost frames" if gappy else ""
+    line = f"{len(result.added)} clips added{lost}, {len(result.there)} there already, {len(result.failed)} left out"
     emit_result(line, data, as_json=as_json)
     _exit_with([(str(path), reason) for path, reason in result.failed])
 

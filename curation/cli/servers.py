@@ -72,9 +72,10 @@ def _count_work(workspace: Workspace) -> dict[str, int]:
 
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         axis = workspace.taxonomy.primary.id
-        current = catalogue.current_labels(axis)
+        current, clips = catalogue.current_labels(axis), catalogue.list_clips()
         return {
-            "clips": len(catalogue.list_clips()),
+            "clips": len(clips),
+            "lost_frames": sum(clip.n_lost for clip in clips),
             "tubelets": len(catalogue.list_tubelets()),
             "proposals": len(catalogue.list_predictions(axis)),
             "labelled": len(current),
@@ -100,6 +101,6 @@ def _show(workspace: Workspace, found: list[ServerStatus], work: dict[str, int],
         if login is not None:
             click.echo(f"{'annotators':13} user {login['user']}  password {login['password']}")
         if work:
-            click.echo(f"{'work':13} " + ", ".join(f"{count} {name}" for name, count in work.items()))
+            click.echo(f"{'work':13} " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in work.items()))
     healthy = sum(entry.healthy for entry in found)
     emit_result(f"{healthy} of {len(found)} servers run", data, as_json=as_json)

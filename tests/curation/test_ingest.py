@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from fixtures_media import write_video
+from fixtures_media import run_curate, write_video
 from PIL import Image
 
 from curation.config import create_workspace
@@ -15,7 +15,7 @@ from curation.ingest import add_media, find_media, parse_context, read_sidecar
 from curation.media import probe_media
 from curation.store import Catalogue
 from schemas.errors import FormatError, InvalidField, MediaError
-from schemas.records import Clip, Seat
+from schemas.records import Clip, Gap, Seat
 
 
 @pytest.fixture
@@ -116,6 +116,18 @@ def test_a_truncated_video_is_refused_unless_wanted(workspace, catalogue, bad_me
     assert catalogue.list_clips() == []
     (clip,) = add_media(workspace, catalogue, [bad_media["truncated"]], allow_truncated=True).added
     assert clip.n_frames == n_frames
+
+
+def test_lost_frames_stay_marked_with_the_clip(workspace, catalogue, bad_media):
+    done = run_curate("add", bad_media["truncated"], "--allow-truncated", "--json", cwd=workspace.root)
+    (clip,) = catalogue.list_clips()
+    assert clip.gaps == (Gap(before=clip.n_frames, frames=120 - clip.n_frames),)
+    assert json.loads(done.stdout)["added"] == [
+        {"clip": clip.id, "file": clip.uri, "frames": clip.n_frames, "lost": 120 - clip.n_frames}
+    ]
+    assert f"{120 - clip.n_frames} frames are lost in 1 places" in done.stderr
+    told = run_curate("status", "--json", cwd=workspace.root)
+    assert json.loads(told.stdout)["work"]["lost_frames"] == clip.n_lost
 
 
 SAYS = {

@@ -214,7 +214,7 @@ def test_up_status_down(workspace):
     assert (told["created"], told["backend"]) == (2, True)
     status = subprocess.run([*CLI, "status", "--json", "-w", workspace.root], capture_output=True, text=True, check=True)
     data = json.loads(status.stdout)
-    assert data["work"] == {"clips": 1, "tubelets": 6, "proposals": 6, "labelled": 0, "verdicts": 0}
+    assert data["work"] == {"clips": 1, "lost_frames": 0, "tubelets": 6, "proposals": 6, "labelled": 0, "verdicts": 0}
     assert data["login"]["password"] == account.password
     down = subprocess.run([*CLI, "down", "-w", workspace.root], capture_output=True, text=True, check=True)
     assert down.stdout.strip() == "stopped label-studio, fiftyone, backend"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.checks import check_probabilities, compute_id
 from schemas.errors import CurationError, InvalidField
-from schemas.records import Clip, HumanSpan, PoseTrack, PredictedSpan, Seat, Span, Tubelet, Verdict
+from schemas.records import Clip, Gap, HumanSpan, PoseTrack, PredictedSpan, Seat, Span, Tubelet, Verdict
 from schemas.scores import SampleScore
 
 
@@ -179,3 +179,14 @@ def test_every_error_is_one_line_and_of_one_root() -> None:
         assert issubclass(getattr(errors, name), CurationError)
     assert "\n" not in str(InvalidField("f", "x", "line\nline " * 50))
     assert len(str(InvalidField("f", "x", "y" * 500))) < 160
+
+
+def test_gaps_are_counted_and_lie_in_the_clip_in_order() -> None:
+    clip = make_clip(gaps=(Gap(before=0, frames=2), Gap(before=3, frames=5)))
+    assert clip.n_lost == 7
+    assert make_clip().n_lost == 0
+    for gaps in ([Gap(before=4, frames=1)], [Gap(before=2, frames=1), Gap(before=1, frames=1)], [Gap(before=1, frames=1)] * 2):
+        with pytest.raises(InvalidField, match=r"clip\.gaps: expected one gap each at increasing frames up to 3"):
+            make_clip(gaps=tuple(gaps))
+    with pytest.raises(InvalidField, match=r"gap\.frames"):
+        Gap(before=1, frames=0)
