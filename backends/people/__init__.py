@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from backends.registry import Registry
 
-__all__ = ["DETECTORS"]
+__all__ = ["DETECTORS", "TRACKERS"]
 
 DETECTORS = Registry("people detector", {"tiles": "backends.people.tiles:TileDetector"})
 """Name → class with `backends.people.base.PersonDetector`'s interface."""
+
+TRACKERS = Registry(
+    "people tracker",
+    {
+        "landmarks": "backends.people.tracker:Tracker",
+        "bytetrack": "backends.people.box_tracker:ByteTracker",
+        "oc-sort": "backends.people.box_tracker:OcSortTracker",
+    },
+)
+"""Name → class with `backends.people.base.PersonTracker`'s interface."""

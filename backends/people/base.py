@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from attrs import field, frozen
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from schemas.checks import check_array
 from schemas.errors import InvalidField
 
-__all__ = ["Detections", "PersonDetector", "PersonTrack", "check_image"]
+if TYPE_CHECKING:
+    from backends.people.pose import Poses
+
+__all__ = ["Detections", "PersonDetector", "PersonTrack", "PersonTracker", "check_image"]
 
 Float32 = NDArray[np.float32]
 
@@ -23,6 +27,10 @@ def _floats(value: object) -> Float32:
 
 def _integers(value: object) -> NDArray[np.int64]:
     return np.asarray(value, np.int64)
+
+
+def _flags(value: object) -> NDArray[np.bool_]:
+    return np.asarray(value, np.bool_)
 
 
 @frozen(kw_only=True, eq=False)
@@ -57,12 +65,13 @@ class Detections:
 
 @frozen(kw_only=True, eq=False)
 class PersonTrack:
-    """One person through one video, at the T frames in which they were seen.
+    """One person through one video, at T frames.
 
     `frames` (T,) strictly increasing frame indices, `boxes_xyxy` (T, 4) px, `pose_px` (T, 33, 4) as in `Detections`, `scores` (T,)
     how sure the pose network is that the person is there, in [0, 1]; `world_m` (T, 33, 3) landmarks in metres around the middle of
-    the hips, NaN where the detector does not give them. A frame in which the person is not seen is absent. `number` says which
-    of the video's tracks it is: what a finder returns part by part has the same number in all parts of a track.
+    the hips, NaN where the detector does not give them. `filled` (T,) marks frames in which the person was not seen, but before and
+    after (visibility and score are 0 there); a longer absence is absent frames. `number` says which of the video's tracks it is:
+    what a finder returns part by part has the same number in all parts of a track.
     """
 
     number: int = 0
@@ -71,10 +80,15 @@ class PersonTrack:
     pose_px: Float32 = field(converter=_floats)
     scores: Float32 = field(converter=_floats)
     world_m: Float32 = field(converter=_floats)
+    filled: NDArray[np.bool_] = field(converter=_flags)
 
     @world_m.default
     def _no_world(self) -> Float32:
         return np.full((len(self.pose_px), 33, 3), np.nan, np.float32)
+
+    @filled.default
+    def _nothing_filled(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.frames), bool)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -95,6 +109,46 @@ class PersonDetector(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+@runtime_checkable
+class PersonTracker(Protocol):
+    """Keeps the tracks of one video: made with ``(width, height, lost_after=seconds)``, fed every frame in order.
+
+    For each frame first `carry`, then `join` if people were detected in it.
+    """
+
+    needs_every_frame: ClassVar[bool]
+    """Whether people have to be detected in every frame, since the tracker cannot see by itself."""
+
+    def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
+        """Go on to a frame. `look` is the landmark network on it: regions (N, 4) → poses."""
+        ...
+
+    def join(self, index: int, seconds: float, found: Poses) -> int:
+        """Take the people detected in the frame, and return how many of them are new or were lost."""
+        ...
+
+    def has_lost(self, seconds: float) -> bool:
+        """Return whether somebody is out of sight whom no detection has looked for since."""
+        ...
+
+    def find_covered(self) -> NDArray[np.float32]:
+        """Return the boxes (N, 4) px in which somebody is followed."""
+        ...
+
+    def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
+        """Return the parts of tracks that have become certain since the last time, in order of start."""
+        ...
+
+    def finish(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
+        """Return what `settle` has not returned, after the last frame.
+
+        Args:
+            least_frames: a track seen in fewer frames is no person.
+            least_confirmed: nor is one that a smaller share of detections has confirmed.
+        """
+        ...
 
 
 def check_image(image_rgb: NDArray[Any]) -> NDArray[np.uint8]:

@@ -10,11 +10,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people import DETECTORS
-from backends.people.base import PersonDetector, PersonTrack, check_image
+from backends.people import DETECTORS, TRACKERS
+from backends.people.base import PersonDetector, PersonTrack, PersonTracker, check_image
 from backends.people.pose import PoseEstimator, Poses
 from backends.people.regions import regions_from_boxes
-from backends.people.tracker import Tracker
+from backends.people.schedule import Schedule, Stir
 from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
@@ -22,7 +22,6 @@ __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 PIPELINE = "blazepose-tiles/2"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
-_SOON = 1.0
 _LEAST_FRAMES = 3
 _LEAST_CONFIRMED = 0.4
 
@@ -32,18 +31,30 @@ class PeopleFinder:
 
     Args:
         detector: a name in `backends.people.DETECTORS`.
-        detect_every: seconds between two detections; 1 s for the first three, which find whom one
-            missed and decide who is a person, and while somebody is lost.
-        lost_after: seconds after which somebody who is not seen any more is somebody new when they come back.
+        detect_every: seconds between two detections where things change, see `backends.people.schedule.Schedule`.
+        detect_rarest: seconds between two detections where nothing does.
+        lost_after: seconds after which somebody who is not seen any more is somebody new when they come back; shorter absences
+            are filled, and marked as filled.
+        tracker: a name in `backends.people.TRACKERS`. One that cannot see by itself has people detected in every frame.
 
     Examples:
         >>> with PeopleFinder() as finder:  # doctest: +SKIP
         ...     tracks = finder.process([(0, 0.0, image_rgb)])
     """
 
-    def __init__(self, detector: str = "tiles", detect_every: float = 4.0, *, lost_after: float = 2.0) -> None:
+    def __init__(
+        self,
+        detector: str = "tiles",
+        detect_every: float = 4.0,
+        *,
+        detect_rarest: float = 16.0,
+        lost_after: float = 2.0,
+        tracker: str = "landmarks",
+    ) -> None:
         check_range("detect_every", detect_every, 0, 1e9)
-        self._detect_every, self._lost_after = detect_every, lost_after
+        check_range("detect_rarest", detect_rarest, 0, 1e9)
+        self._tracker: Callable[..., PersonTracker] = partial(TRACKERS.load(tracker), lost_after=lost_after)
+        self._plan = partial(Schedule, detect_every, detect_rarest)
         self._detector: PersonDetector = DETECTORS.load(detector)()
         self._estimator = PoseEstimator()
 
@@ -64,7 +75,7 @@ class PeopleFinder:
 
     def follow(self) -> Following:
         """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
-        return Following(self._estimator, self._detect, detect_every=self._detect_every, lost_after=self._lost_after)
+        return Following(self._estimator, self._detect, self._tracker, self._plan())
 
     def _detect(self, image: NDArray[np.uint8]) -> Poses:
         found = self._detector.detect(image)
@@ -93,24 +104,26 @@ class Following:
     """
 
     def __init__(
-        self, estimator: PoseEstimator, detect: Callable[[NDArray[np.uint8]], Poses], *, detect_every: float, lost_after: float
+        self,
+        estimator: PoseEstimator,
+        detect: Callable[[NDArray[np.uint8]], Poses],
+        make_tracker: Callable[[int, int], PersonTracker],
+        schedule: Schedule,
     ) -> None:
-        self._estimator, self._detect = estimator, detect
-        self._detect_every, self._lost_after = detect_every, lost_after
-        self._tracker: Tracker | None = None
-        self._n_detections, self._before = 0, 0.0
+        self._estimator, self._detect, self._make_tracker = estimator, detect, make_tracker
+        self._schedule, self._stir, self._has_stirred = schedule, Stir(), False
+        self._tracker: PersonTracker | None = None
 
     def look(self, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
         """Look at the next frame; see `PeopleFinder.process`."""
         check_image(image)
-        if self._tracker is None:
-            self._tracker = Tracker(image.shape[1], image.shape[0], lost_after=self._lost_after)
-        self._tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
-        since = seconds - self._before if self._n_detections else np.inf
-        soon = self._n_detections in (1, 2) or self._tracker.has_lost(index)
-        if since >= (min(_SOON, self._detect_every) if soon else self._detect_every):
-            self._tracker.join(index, seconds, self._detect(image))
-            self._n_detections, self._before = self._n_detections + 1, seconds
+        tracker = self._tracker = self._tracker or self._make_tracker(image.shape[1], image.shape[0])
+        tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
+        self._has_stirred |= self._stir.moves(image, tracker.find_covered())
+        urgent = self._has_stirred or tracker.has_lost(seconds)
+        if tracker.needs_every_frame or self._schedule.is_due(seconds, urgent=urgent):
+            self._schedule.looked(seconds, tracker.join(index, seconds, self._detect(image)))
+            self._has_stirred = False
 
     def take(self) -> list[PersonTrack]:
         """Return what has become certain since the last time: parts of tracks, in order of appearance."""

@@ -7,10 +7,10 @@ says where each body is in every frame, and only a detection every few seconds m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from attrs import define, field
+from attrs import define
 from numpy.typing import NDArray
 
 from backends.people.base import PersonTrack
@@ -18,6 +18,7 @@ from backends.people.body import boxes_from_poses, compute_ious, compute_oks, fi
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
+from backends.people.trail import Trail
 
 __all__ = ["Tracker"]
 
@@ -30,7 +31,9 @@ _CHANCES = 3
 """After so many detections the share that has confirmed a track says something."""
 _MANY_CHANCES, _HOPELESS = 10, 0.4
 _UNCERTAIN = 2
-"""How many of a live track's last frames may still be taken back."""
+"""How many of the last frames in which a live track was seen may still be taken back."""
+_PATIENCE = 0.4
+"""Seconds out of sight after which a detection has to look for somebody."""
 _LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
 """How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself.
 
@@ -38,50 +41,42 @@ Chosen among seven settings on two rendered clips.
 """
 
 
-@define(eq=False)
-class _Live:
-    """A person being followed: where to look next, what was last seen and when, and what was seen so far."""
+@define(eq=False, kw_only=True)
+class _Live(Trail):
+    """A person being followed: where to look next, and what was last seen."""
 
-    number: int
     region: NDArray[np.float64]
     box: NDArray[np.float32]
     pose: NDArray[np.float32]
-    seen_at: float
     size: float
     n_confirmed: int = 1
     n_chances: int = 1
     best_share: float = 0.0
-    n_given: int = 0
-    frames: list[int] = field(factory=list)
-    boxes: list[NDArray[np.float32]] = field(factory=list)
-    poses: list[NDArray[np.float32]] = field(factory=list)
-    worlds: list[NDArray[np.float32]] = field(factory=list)
-    scores: list[float] = field(factory=list)
-
-    @property
-    def n_seen(self) -> int:
-        """In how many frames."""
-        return self.n_given + len(self.frames)
+    sought: bool = False
 
     @property
     def share(self) -> float:
         """Which share of the detections in its life have confirmed it; once there were a few, the best that it ever was."""
         return max(self.best_share, self.n_confirmed / self.n_chances)
 
-    @property
-    def columns(self) -> tuple[list[Any], ...]:
-        """What was seen, one entry per frame."""
-        return self.frames, self.boxes, self.poses, self.worlds, self.scores
-
 
 class Tracker:
-    """Keeps the tracks of one video. Feed it every frame in order: first `carry`, then `join` where there is a detection."""
+    """Keeps the tracks of one video by landmarks; see `backends.people.base.PersonTracker`.
+
+    Args:
+        width: of the frames, px.
+        height: of the frames, px.
+        lost_after: seconds after which somebody who is not seen any more is somebody new when they come back.
+    """
+
+    needs_every_frame: ClassVar[bool] = False
 
     def __init__(self, width: int, height: int, *, lost_after: float) -> None:
         self._size = (width, height)
         self._lost_after = lost_after
         self._live: list[_Live] = []
         self._ended: list[_Live] = []
+        self._looked: list[tuple[int, float]] = []
         self._next = 0
         self.n_frames = 0
         self._now = 0
@@ -98,6 +93,7 @@ class Tracker:
         """
         self.n_frames += 1
         self._now = index
+        self._looked = [*((i, t) for i, t in self._looked if seconds - t <= self._lost_after), (index, seconds)]
         astray = self._follow(index, seconds, self._live, look(self._regions(self._live)))
         if astray:
             shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
@@ -108,17 +104,18 @@ class Tracker:
     def _follow(self, index: int, seconds: float, tracks: list[_Live], poses: Poses) -> list[_Live]:
         """See the tracks whose pose continues them; return the others."""
         boxes = boxes_from_poses(poses.pose_px, *self._size)
-        people = look_like_people(poses.pose_px, poses.regions, *self._size)
-        astray = []
-        for i, track in enumerate(tracks):
-            if people[i] and _continues(track, boxes[i], poses.pose_px[i], float(poses.scores[i])):
-                self._see(track, index, seconds, poses, boxes, i)
-            else:
-                astray.append(track)
-        return astray
+        good = look_like_people(poses.pose_px, poses.regions, *self._size)
+        good &= _continue(tracks, boxes, poses) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        for i in np.flatnonzero(good):
+            self._see(tracks[i], index, seconds, poses, boxes, int(i))
+        return [track for track, is_good in zip(tracks, good, strict=True) if not is_good]
 
-    def join(self, index: int, seconds: float, found: Poses) -> None:
-        """Take a fresh detection: confirm the live tracks that it shows, bring lost ones back, start new ones."""
+    def join(self, index: int, seconds: float, found: Poses) -> int:
+        """Take a fresh detection: confirm the live tracks that it shows, bring lost ones back, start new ones.
+
+        Returns:
+            How many were new or lost.
+        """
         from scipy.optimize import linear_sum_assignment
 
         boxes = boxes_from_poses(found.pose_px, *self._size)
@@ -127,19 +124,23 @@ class Tracker:
         partner = {int(c): self._live[r] for r, c in zip(rows, columns, strict=True) if likeness[r, c] >= _LEAST_IOU}
         for track in self._live:
             track.n_chances += 1
-        for i in range(len(boxes)):
+            track.sought = True
+        n_fresh = 0
+        for i in np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist():
             track = partner.get(i) or self._start(seconds, found, boxes, i)
             if i in partner:
                 track.n_confirmed += 1
                 track.size = float(found.regions[i, 2])
-            if not track.frames or track.frames[-1] != index:
+            if not track.is_seen_in(index):
                 self._see(track, index, seconds, found, boxes, i)
+                n_fresh += 1
         self._drop_doubles(index)
         for track in [track for track in self._live if track.n_chances >= _CHANCES]:
             track.best_share = track.share
             if track.n_chances >= _MANY_CHANCES and track.best_share < _HOPELESS:
                 self._live.remove(track)
                 self._ended.append(track)
+        return n_fresh
 
     def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.
@@ -149,16 +150,11 @@ class Tracker:
         """
         parts = self._judge(self._ended, least_frames, least_confirmed)
         self._ended = []
-        certain = [
-            track
+        parts += [
+            track.take(but=_UNCERTAIN)
             for track in self._live
-            if track.best_share >= least_confirmed and track.n_seen >= least_frames + _UNCERTAIN and len(track.frames) > _UNCERTAIN
+            if track.best_share >= least_confirmed and track.n_seen >= least_frames + _UNCERTAIN and track.n_open > _UNCERTAIN
         ]
-        parts += [_part(track, len(track.frames) - _UNCERTAIN) for track in certain]
-        for track in certain:
-            track.n_given = track.n_seen - _UNCERTAIN
-            for column in track.columns:
-                del column[:-_UNCERTAIN]
         return sorted(parts, key=lambda part: part.number)
 
     def finish(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
@@ -171,11 +167,11 @@ class Tracker:
 
     def _judge(self, tracks: list[_Live], least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         for track in tracks:
-            if len(track.frames) > 1 and track.frames[-1] < self._now and _ends_in_doubt(track):
-                _forget_last(track)
+            if not track.is_seen_in(self._now) and _ends_in_doubt(track):
+                track.forget_last()
         need = max(min(least_frames, self.n_frames), 1)
         kept = [track for track in tracks if track.frames and track.n_seen >= need and track.share >= least_confirmed]
-        return [_part(track, len(track.frames)) for track in sorted(kept, key=lambda track: track.number)]
+        return [track.take() for track in sorted(kept, key=lambda track: track.number)]
 
     @staticmethod
     def _regions(tracks: list[_Live]) -> NDArray[np.float64]:
@@ -203,20 +199,14 @@ class Tracker:
         self._live.append(track)
         return track
 
-    def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[Any], i: int) -> None:
-        if (boxes[i, 2:] <= boxes[i, :2]).any():
-            return
-        track.region, track.box, track.pose, track.seen_at = poses.regions[i].copy(), boxes[i], poses.pose_px[i], seconds
+    def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[np.float32], i: int) -> None:
+        track.see(index, seconds, boxes[i], poses, i, self._looked)
+        track.region, track.box, track.pose, track.sought = poses.regions[i].copy(), boxes[i], poses.pose_px[i], False
         track.region[2] = np.clip(track.region[2], _LEAST_SIZE * track.size, _MOST_SIZE * track.size)
-        track.frames.append(index)
-        track.boxes.append(boxes[i])
-        track.poses.append(poses.pose_px[i])
-        track.worlds.append(poses.world_m[i])
-        track.scores.append(float(poses.scores[i]))
 
     def _drop_doubles(self, index: int) -> None:
         """Of two tracks on one body in this frame, the shorter one gives it back and ends."""
-        seen = [track for track in self._live if track.frames and track.frames[-1] == index]
+        seen = [track for track in self._live if track.is_seen_in(index)]
         if len(seen) < 2:
             return
         same = find_doubles(np.stack([t.box for t in seen]), np.stack([t.pose for t in seen]))
@@ -224,15 +214,19 @@ class Tracker:
         kept: list[int] = []
         for i in order:
             if any(same[i, j] for j in kept):
-                _forget_last(seen[i])
+                seen[i].forget_last()
                 self._live.remove(seen[i])
                 self._ended.append(seen[i])
             else:
                 kept.append(i)
 
-    def has_lost(self, index: int) -> bool:
-        """Return whether a live track was not seen in the frame carried last."""
-        return any(not track.frames or track.frames[-1] != index for track in self._live)
+    def has_lost(self, seconds: float) -> bool:
+        """Return whether a live track is out of sight for a moment now, and no detection has looked for it since."""
+        return any(seconds - track.seen_at >= _PATIENCE and not track.sought for track in self._live)
+
+    def find_covered(self) -> NDArray[np.float32]:
+        """Return the boxes (N, 4) px in which somebody is followed, in sight or lost."""
+        return np.array([track.box for track in self._live], np.float32).reshape(-1, 4)
 
     def _end(self, seconds: float) -> None:
         lost = [track for track in self._live if seconds - track.seen_at > self._lost_after]
@@ -240,24 +234,22 @@ class Tracker:
         self._ended += lost
 
 
-def _forget_last(track: _Live) -> None:
-    for column in track.columns:
-        column.pop()
-
-
-def _part(track: _Live, n: int) -> PersonTrack:
-    frames, boxes, poses, worlds, scores = (column[:n] for column in track.columns)
-    return PersonTrack(number=track.number, frames=frames, boxes_xyxy=boxes, pose_px=poses, scores=scores, world_m=worlds)
-
-
 def _ends_in_doubt(track: _Live) -> bool:
-    before, last = track.poses[-2:]
-    area = np.prod(track.boxes[-2][2:] - track.boxes[-2][:2])[None]
-    return bool(track.scores[-1] < _LEAST_SCORE and compute_oks(before[None], last[None], area)[0, 0] < _STOOD_STILL)
+    rows = track.last_two()
+    if rows is None:
+        return False
+    (before, last), box = (track.poses[row] for row in rows), track.boxes[rows[0]]
+    alike = compute_oks(before[None], last[None], np.prod(box[2:] - box[:2])[None])[0, 0]
+    return bool(track.scores[rows[1]] < _LEAST_SCORE and alike < _STOOD_STILL)
 
 
-def _continues(track: _Live, box: NDArray[np.float32], pose_px: NDArray[np.float32], score: float) -> bool:
-    """Whether a pose is the tracked person a moment later: same head, shoulders or most of the box; sure, or hardly moved."""
-    near = compute_ious(box[None], track.box[None])[0, 0] >= _MOST_OF_BOX or share_parts(pose_px[None], track.pose[None])[0, 0]
-    area = np.prod(np.maximum(track.box[2:] - track.box[:2], 0))[None]
-    return bool(near and (score >= _LEAST_SCORE or compute_oks(track.pose[None], pose_px[None], area)[0, 0] >= _HARDLY_MOVED))
+def _continue(tracks: list[_Live], boxes: NDArray[np.float32], poses: Poses) -> NDArray[np.bool_]:
+    """Return (N,): is each pose its track's person a moment later: same head, shoulders or box; sure, or hardly moved."""
+    if not tracks:
+        return np.zeros(0, bool)
+    own_boxes, own_poses = np.stack([track.box for track in tracks]), np.stack([track.pose for track in tracks])
+    near = (compute_ious(boxes, own_boxes) >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
+    areas = np.prod(np.maximum(own_boxes[:, 2:] - own_boxes[:, :2], 0), axis=1)
+    still = compute_oks(own_poses, poses.pose_px, areas) >= _HARDLY_MOVED
+    result: NDArray[np.bool_] = near.diagonal() & ((poses.scores >= _LEAST_SCORE) | still.diagonal())
+    return result

@@ -1,6 +1,7 @@
 """Tracks: one per person, through gaps, without doubles."""
 
 import numpy as np
+import pytest
 from fixtures_people import make_pose
 
 from backends.people.pose import Poses
@@ -34,14 +35,63 @@ def test_two_people_keep_their_tracks_though_detections_change_order():
     assert second.pose_px[:, 0, 0].tolist() == [500, 499, 498, 497, 496]
 
 
-def test_short_gap_is_absent_frames_of_one_track():
-    tracker = Tracker(960, 540, lost_after=1)
+def test_short_gap_is_filled_frames_of_one_track():
+    tracker = Tracker(960, 540, lost_after=2)
+    a, b, away = make_pose(x=200), make_pose(x=208), make_pose(x=700)
+    tracker.carry(0, 0.0, scripted())
+    tracker.join(0, 0.0, as_poses(a))
+    tracker.carry(3, 0.5, scripted(as_poses(away), as_poses(away)))
+    tracker.carry(6, 1.5, scripted(as_poses(away), as_poses(away)))
+    tracker.carry(9, 2.0, scripted(as_poses(b)))
+    (track,) = tracker.finish(least_frames=2, least_confirmed=0.5)
+    assert track.frames.tolist() == [0, 3, 6, 9]
+    assert track.filled.tolist() == [False, True, True, False]
+    assert track.pose_px[:, 0, 0].tolist() == [200, 202, 206, 208]
+    np.testing.assert_allclose(track.boxes_xyxy[:, 0] - track.boxes_xyxy[0, 0], [0, 2, 6, 8], atol=1e-4)
+    assert track.pose_px[:, :, 3].max(axis=1).tolist() == [1, 0, 0, 1]
+    assert track.scores.tolist() == pytest.approx([0.9, 0, 0, 0.9])
+    assert np.isnan(track.world_m[1:3]).all()
+
+
+def test_the_end_of_a_track_is_not_filled_and_a_filled_frame_is_no_sight():
+    tracker = Tracker(960, 540, lost_after=2)
     a, away = make_pose(x=200), make_pose(x=700)
     tracker.join(0, 0.0, as_poses(a))
-    tracker.carry(1, 0.5, scripted(as_poses(away), as_poses(away)))
-    tracker.carry(2, 1.0, scripted(as_poses(a)))
-    (track,) = tracker.finish(least_frames=2, least_confirmed=0.5)
-    assert track.frames.tolist() == [0, 2]
+    for i in range(1, 4):
+        tracker.carry(i, i / 6, scripted(as_poses(away), as_poses(away)))
+    tracker.carry(4, 4 / 6, scripted(as_poses(a)))
+    tracker.carry(5, 5 / 6, scripted(as_poses(away), as_poses(away)))
+    assert tracker.finish(least_frames=3, least_confirmed=0.5) == []
+
+
+def test_what_is_taken_back_takes_its_filling_with_it():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, b, away = make_pose(x=200), make_pose(x=420), make_pose(x=700)
+    tracker.carry(0, 0.0, scripted())
+    tracker.join(0, 0.0, as_poses(a, b))
+    tracker.carry(1, 0.1, scripted(as_poses(a, b)))
+    tracker.carry(2, 0.2, scripted(as_poses(a, away), as_poses(away)))
+    tracker._live[1].pose, tracker._live[1].box = make_pose(x=205), tracker._live[0].box
+    tracker.carry(3, 0.3, scripted(as_poses(a, make_pose(x=205))))
+    first, second = tracker.finish(least_frames=1, least_confirmed=0)
+    assert (first.frames.tolist(), first.filled.any()) == ([0, 1, 2, 3], False)
+    assert (second.frames.tolist(), second.filled.any()) == ([0, 1], False)
+
+
+def test_a_detection_has_to_look_for_whoever_is_out_of_sight_once():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, away = make_pose(x=200), make_pose(x=700)
+    assert tracker.join(0, 0.0, as_poses(a)) == 1
+    tracker.carry(1, 0.2, scripted(as_poses(away), as_poses(away)))
+    assert not tracker.has_lost(0.2)
+    tracker.carry(2, 0.6, scripted(as_poses(away), as_poses(away)))
+    assert tracker.has_lost(0.6)
+    assert tracker.join(2, 0.6, as_poses()) == 0
+    assert not tracker.has_lost(1.2)
+    tracker.carry(3, 1.2, scripted(as_poses(away), as_poses(away)))
+    assert tracker.join(3, 1.2, as_poses(a)) == 1
+    assert tracker.join(3, 1.2, as_poses(a)) == 0
+    assert tracker.find_covered().shape == (1, 4)
 
 
 def test_lost_for_a_while_is_somebody_new():
@@ -49,7 +99,7 @@ def test_lost_for_a_while_is_somebody_new():
     a, away = make_pose(x=200), make_pose(x=700)
     tracker.join(0, 0.0, as_poses(a))
     tracker.carry(1, 1.5, scripted(as_poses(away), as_poses(away)))
-    assert not tracker.has_lost(1)
+    assert not tracker.has_lost(1.5)
     tracker.join(2, 2.0, as_poses(a))
     assert [t.frames.tolist() for t in tracker.finish(least_frames=1, least_confirmed=0)] == [[0], [2]]
 
@@ -86,16 +136,17 @@ def test_two_tracks_on_one_body_become_one():
     assert second.frames.tolist() == [1, 2]
 
 
-def test_seldom_confirmed_or_short_tracks_are_not_reported():
+@pytest.mark.parametrize(
+    ("least_frames", "least_confirmed", "tracks"), [(3, 0.5, [6]), (3, 0.1, [6, 6]), (99, 0, [6, 6]), (7, 1.0, [6])]
+)
+def test_seldom_confirmed_or_short_tracks_are_not_reported(least_frames, least_confirmed, tracks):
     tracker = Tracker(960, 540, lost_after=50)
     a, b = make_pose(x=200), make_pose(x=420)
     tracker.join(0, 0.0, as_poses(a, b))
     for i in range(1, 6):
         tracker.carry(i, i * 1.0, scripted(as_poses(a, b)))
         tracker.join(i, i * 1.0, as_poses(a))
-    assert len(tracker.finish(least_frames=3, least_confirmed=0.5)) == 1
-    assert len(tracker.finish(least_frames=3, least_confirmed=0.1)) == 2
-    assert tracker.finish(least_frames=99, least_confirmed=0)[0].frames.tolist() == [0, 1, 2, 3, 4, 5]
+    assert [len(t) for t in tracker.finish(least_frames=least_frames, least_confirmed=least_confirmed)] == tracks
 
 
 def _walk(tracker, settle):
@@ -105,7 +156,8 @@ def _walk(tracker, settle):
 
     def look(regions):
         at = np.round(regions[:, 0] / 200) * 200 + rng.normal(0, 2, len(regions))
-        poses = [make_pose(x=x, y=200) for x in at]
+        hidden = rng.random(len(regions)) < 0.4
+        poses = [make_pose(x=x, y=200 + 250 * gone) for x, gone in zip(at, hidden, strict=True)]
         return as_poses(*poses, score=0.9 if rng.random() < 0.8 else 0.3)
 
     for i in range(60):
@@ -120,13 +172,14 @@ def _walk(tracker, settle):
 
 def _put_together(parts):
     numbers = sorted({part.number for part in parts})
-    names = ("frames", "boxes_xyxy", "pose_px", "world_m", "scores")
+    names = ("frames", "boxes_xyxy", "pose_px", "world_m", "scores", "filled")
     return {n: {name: np.concatenate([getattr(p, name) for p in parts if p.number == n]) for name in names} for n in numbers}
 
 
 def test_parts_together_are_the_whole_whenever_they_are_taken():
     whole = _put_together(_walk(Tracker(1000, 540, lost_after=1), lambda i: False))
     assert len(whole) >= 4
+    assert any(track["filled"].any() for track in whole.values())
     for settle in (lambda i: True, lambda i: i % 7 == 0, lambda i: i > 30):
         tracker = Tracker(1000, 540, lost_after=1)
         taken = _walk(tracker, settle)
