@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["check_model", "check_scorer", "check_strategy"]
+__all__ = ["check_model", "check_scorer", "check_strategy", "check_tracker"]
 
 
 def check_model(make, sequences, folder):
@@ -63,3 +63,45 @@ def check_strategy(select):
     assert sorted(everything.tolist()) == list(range(20, 60))
     assert len(select(probs, 0, features=features, labelled=labelled, rng=np.random.default_rng(7))) == 0
     np.testing.assert_array_equal(probs, before)
+
+
+def check_tracker(make):
+    """A tracker: one track per person though detections change order, a short gap filled and marked, parts that make the whole."""
+    whole = _track_two(make, settle=False)
+    for track, (start, step) in zip(sorted(whole.values(), key=lambda t: t.pose_px[0, 0, 0]), ((200, 4), (700, -4)), strict=True):
+        assert track.frames.tolist() == list(range(int(track.frames[0]), 30))
+        assert track.frames[0] <= 1
+        hidden = np.isin(track.frames, (12, 13, 14)) & (start == 700)
+        assert track.filled.tolist() == hidden.tolist()
+        np.testing.assert_allclose(track.pose_px[:, 0, 0], start + step * track.frames, atol=1e-3)
+        assert (track.pose_px[:, :, 3].max(axis=1) == ~hidden).all()
+        assert ((track.scores > 0) == ~hidden).all()
+    parts = _track_two(make, settle=True)
+    for number, track in whole.items():
+        for name in ("frames", "boxes_xyxy", "pose_px", "world_m", "scores", "filled"):
+            np.testing.assert_array_equal(getattr(parts[number], name), getattr(track, name))
+
+
+def _track_two(make, *, settle):
+    """Two people who walk towards each other for 30 frames; one is hidden in three of them. Track number → track."""
+    from attrs import evolve
+    from fixtures_people import as_poses, make_pose
+
+    tracker, parts = make(960, 540, lost_after=1.0), []
+    for i in range(30):
+        people = [make_pose(x=200 + 4 * i), make_pose(x=700 - 4 * i)][: 1 if i in (12, 13, 14) else 2]
+
+        def look(regions, people=people):
+            away = make_pose(x=480, y=400)
+            near = [min(people, key=lambda p: abs(p[23:25, 0].mean() - x)) for x in regions[:, 0]]
+            return as_poses(*(p if abs(p[23:25, 0].mean() - x) < 60 else away for p, x in zip(near, regions[:, 0], strict=True)))
+
+        tracker.carry(i, i / 10, look)
+        tracker.join(i, i / 10, as_poses(*people[:: 1 if i % 2 else -1]))
+        assert tracker.find_covered().shape[1:] == (4,)
+        parts += tracker.settle(least_frames=3, least_confirmed=0.4) if settle else []
+    parts += tracker.finish(least_frames=3, least_confirmed=0.4)
+    names = ("frames", "boxes_xyxy", "pose_px", "world_m", "scores", "filled")
+    numbers = {part.number for part in parts}
+    together = {n: {a: np.concatenate([getattr(p, a) for p in parts if p.number == n]) for a in names} for n in numbers}
+    return {n: evolve(next(p for p in parts if p.number == n), **together[n]) for n in numbers}

@@ -51,3 +51,14 @@ def make_pose(x=200.0, y=100.0, head=40.0, *, stands=False):
     for left, dy in lower:
         pose[left, :2], pose[left + 1, :2] = (x + 0.5 * head, y + dy * head), (x - 0.5 * head, y + dy * head)
     return pose
+
+
+def as_poses(*poses, score=0.9):
+    """Return bodies (33, 4) as the landmark network gives them, with the regions that they point to."""
+    from backends.people.pose import Poses
+
+    stack = np.stack(poses) if poses else np.zeros((0, 33, 4), np.float32)
+    hips = stack[:, [23, 24], :2].mean(axis=1)
+    size = 8.5 * np.ptp(stack[:, [1, 9], 1], axis=1) * 3.2
+    regions = np.column_stack([hips, size, np.zeros(len(stack))]).astype(np.float64)
+    return Poses(pose_px=stack, scores=np.full(len(stack), score, np.float32), regions=regions)

@@ -1,4 +1,4 @@
-"""The contract tests of models, scoring methods and strategies, over all their entries."""
+"""The contract tests of models, scoring methods, strategies and trackers, over all their entries."""
 
 import importlib.util
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 
 from backends.base import BehaviourModel
 from backends.behaviour import MODELS
+from backends.people import TRACKERS
+from backends.people.base import PersonTracker
 from curation.scoring import SCORERS
 from curation.scoring.methods import Evidence
 from curation.select import STRATEGIES
@@ -32,3 +34,10 @@ def test_scorer(name):
 @pytest.mark.parametrize("name", list(STRATEGIES))
 def test_strategy(name):
     contracts.check_strategy(STRATEGIES.load(name))
+
+
+@pytest.mark.parametrize("name", list(TRACKERS))
+def test_tracker(name):
+    make = TRACKERS.load(name)
+    assert isinstance(make(960, 540, lost_after=1.0), PersonTracker)
+    contracts.check_tracker(make)

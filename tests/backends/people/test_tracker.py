@@ -2,18 +2,9 @@
 
 import numpy as np
 import pytest
-from fixtures_people import make_pose
+from fixtures_people import as_poses, make_pose
 
-from backends.people.pose import Poses
 from backends.people.tracker import Tracker
-
-
-def as_poses(*poses, score=0.9):
-    stack = np.stack(poses) if poses else np.zeros((0, 33, 4), np.float32)
-    hips = stack[:, [23, 24], :2].mean(axis=1)
-    size = 8.5 * np.ptp(stack[:, [1, 9], 1], axis=1) * 3.2
-    regions = np.column_stack([hips, size, np.zeros(len(stack))]).astype(np.float64)
-    return Poses(pose_px=stack, scores=np.full(len(stack), score, np.float32), regions=regions)
 
 
 def scripted(*answers):
