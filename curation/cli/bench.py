@@ -8,7 +8,11 @@ import click
 
 from curation.cli.common import emit_result, json_option
 
-BENCHMARKS = {"rank": "curation.benchmarks.rank:bench_rank", "people": "curation.benchmarks.people:bench_people"}
+BENCHMARKS = {
+    "loop": "curation.benchmarks.loop:bench_loop",
+    "people": "curation.benchmarks.people:bench_people",
+    "rank": "curation.benchmarks.rank:bench_rank",
+}
 IN_PARTS = {"people"}
 
 
