@@ -7,6 +7,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from attrs import frozen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,7 +41,14 @@ class Preannotation(_Section):
     window: float = Field(default=2.0, gt=0, le=60, description="length of a tubelet, seconds")
     detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between two looks at the whole picture")
     detector: str = "tiles"
+    engine: str = Field(default="local", description="where the work is done: local or ray")
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
+
+
+class Privacy(_Section):
+    """What annotators and curators get to see."""
+
+    blur: Literal["none", "faces", "heads"] = Field(default="none", description="what is covered in all copies of the media")
 
 
 class Learning(_Section):
@@ -61,6 +69,7 @@ class Config(_Section):
     ports: Ports = Ports()
     preannotation: Preannotation = Preannotation()
     learning: Learning = Learning()
+    privacy: Privacy = Privacy()
 
 
 @frozen(kw_only=True)
@@ -82,8 +91,8 @@ class Workspace:
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 (first 16 hex digits) of the configuration without ports and addresses."""
-        kept = self.config.model_dump(exclude={"ports", "catalogue"})
+        """SHA-256 (first 16 hex digits) of the configuration without ports, addresses and blur."""
+        kept = self.config.model_dump(exclude={"ports", "catalogue", "privacy"})
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
     def folder(self, name: str) -> Path:

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -17,15 +17,19 @@ from curation.config import Preannotation
 from curation.engines.people import list_options, open_people_stage
 from curation.ingest import make_clip
 from curation.media import iter_frames
-from curation.preannotate import make_tracks, name_pipeline
+from curation.preannotate import name_pipeline
 from curation.probing import Prober
 from curation.proposals import Proposer, load_proposer
+from curation.recording import make_tracks
 from curation.tubelets import Window, box_at, cut_tubelets, plan_windows, pose_at, sample_frames, stack_poses
 from schemas.errors import InvalidField
 from schemas.files import write_bytes, write_text
 from schemas.labelstudio import Person, encode_task, format_model_version
 from schemas.records import Clip, PoseTrack, PredictedSpan, Tubelet
 from schemas.vocabulary import Taxonomy, load_taxonomy
+
+if TYPE_CHECKING:
+    from backends.people.base import PersonTrack
 
 __all__ = ["ProposeResult", "propose_tasks", "write_tasks"]
 
@@ -94,7 +98,11 @@ def propose_tasks(
     result = ProposeResult()
     with open_people_stage(**list_options(settings)) as find_people:
         for clip, plan in zip(clips, plans, strict=True):
-            tracks = make_tracks(clip, find_people(clip, tick), name_pipeline(settings))
+            found: list[PersonTrack] = []
+            for step in find_people(clip):
+                found += step.part or []
+                tick(step.units)
+            tracks = make_tracks(clip, found, name_pipeline(settings))
             described = _describe(clip, tracks, settings, proposer, taxonomy)
             tasks = list(_make_tasks(clip, plan, described, places))
             spans = [span for _, _, span in described if span is not None]

@@ -119,17 +119,22 @@ def sample_frames(windows: Iterable[Window]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
-def cut_tubelets(tracks: Iterable[PoseTrack], clip: Clip, *, window: float, fps: float) -> list[Tubelet]:
-    """Return a tubelet for each track and window in which the track has a box at half of the window's frames or more.
+def cut_tubelets(
+    tracks: Iterable[PoseTrack], clip: Clip, *, window: float, fps: float, windows: Sequence[Window] | None = None
+) -> list[Tubelet]:
+    """Return a tubelet for each track and window in which the person is seen in half of the window's frames or more.
 
-    Order: by window, then as the tracks come. All tubelets of a window share `first` and `last`.
+    Order: by window, then as the tracks come. All tubelets of a window share `first` and `last`. Where `windows` are given, only
+    these are looked at.
     """
     tracks = list(tracks)
+    if windows is None:
+        windows = plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
     return [
         Tubelet.of(track.id, clip.id, plan.first, plan.last)
-        for plan in plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
+        for plan in windows
         for track in tracks
-        if 2 * np.isin(plan.frames, track.frames).sum() >= len(plan.frames)
+        if 2 * np.isin(plan.frames, track.seen_frames).sum() >= len(plan.frames)
     ]
 
 
@@ -140,11 +145,21 @@ def stack_poses(
     *,
     window: float,
     fps: float,
+    windows: Mapping[str, Sequence[Window]] | None = None,
 ) -> NDArray[np.float32]:
     """Return the poses of the tubelets at evenly spaced times, as models take them.
 
+    Args:
+        track_by_id: the tubelets' tracks, or those rows of them that lie in and beside the tubelets.
+        tubelets: N of them.
+        clip_by_id: the tubelets' clips.
+        window: length of a window in seconds.
+        fps: samples per second.
+        windows: clip id → its windows, where they are known.
+
     Returns:
-        (N, S, V, 4) float32 = x px, y px, z, visibility with S = ``round(window * fps)``; NaN where the person was not seen. A
+        (N, S, V, 4) float32 = x px, y px, z, visibility with S = ``round(window * fps)``; NaN where the person was not seen, also
+        where the track is filled: what is guessed of a body is nothing to learn from, and models know gaps. A
         tubelet of one frame (a still image) is S copies of its pose. A tubelet that was cut with other settings is sampled over its
         own length.
 
@@ -158,7 +173,8 @@ def stack_poses(
     for row, tubelet in enumerate(tubelets):
         track, clip = _find("track", tubelet.track_id, track_by_id), _find("clip", tubelet.clip_id, clip_by_id)
         if clip.id not in plans:
-            plans[clip.id] = {(w.first, w.last): w for w in plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)}
+            planned = (windows or {}).get(clip.id) or plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
+            plans[clip.id] = {(w.first, w.last): w for w in planned}
         plan = plans[clip.id].get((tubelet.first, tubelet.last))
         samples = plan.samples if plan else _sample_evenly(tubelet, clip.timestamps, n_samples)
         _copy_poses(stacked[row], track, samples, clip.timestamps, tolerance=0.5 * window / n_samples)
@@ -166,13 +182,16 @@ def stack_poses(
 
 
 def box_at(track: PoseTrack, frame: int) -> NDArray[np.float32]:
-    """Return the box (4,) xyxy px at the track's sampled frame nearest to `frame` (the earlier one of two)."""
+    """Return the box (4,) xyxy px at the track's sampled frame nearest to `frame` (the earlier one of two), seen or filled."""
     box: NDArray[np.float32] = track.boxes_xyxy[np.abs(track.frames - frame).argmin()]
     return box
 
 
 def pose_at(track: PoseTrack, frame: int) -> NDArray[np.float32]:
-    """Return the pose (V, 4) = x px, y px, z, visibility at the sampled frame nearest to `frame` (the earlier one of two)."""
+    """Return the pose (V, 4) = x px, y px, z, visibility at the sampled frame nearest to `frame` (the earlier one of two).
+
+    In a filled frame every visibility is 0: keypoints are placed, but hidden.
+    """
     pose: NDArray[np.float32] = track.pose_px[np.abs(track.frames - frame).argmin()]
     return pose
 
@@ -192,12 +211,13 @@ def _sample_evenly(tubelet: Tubelet, timestamps: NDArray[np.float64], n_samples:
 def _copy_poses(
     out: NDArray[np.float32], track: PoseTrack, samples: NDArray[np.int64], timestamps: NDArray[np.float64], *, tolerance: float
 ) -> None:
-    """Fill `out` (S, V, 4) with the pose nearest in time to each sample, where there is one within `tolerance` seconds."""
+    """Fill `out` (S, V, 4) with the pose seen nearest in time to each sample, where there is one within `tolerance` seconds."""
     rows = np.flatnonzero(samples >= 0)
     wanted = timestamps[samples[rows]]
-    own = timestamps[track.frames]
+    seen = np.flatnonzero(~track.filled)
+    own = timestamps[track.frames[seen]]
     after = np.searchsorted(own, wanted).clip(max=len(own) - 1)
     before = (after - 1).clip(min=0)
     nearest = np.where(np.abs(own[before] - wanted) <= np.abs(own[after] - wanted), before, after)
     near = np.abs(own[nearest] - wanted) <= tolerance + _EPSILON
-    out[rows[near]] = track.pose_px[nearest[near]]
+    out[rows[near]] = track.pose_px[seen[nearest[near]]]

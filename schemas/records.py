@@ -8,11 +8,11 @@ All records are frozen, keyword-only and checked on construction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from attrs import cmp_using, field, frozen
+from attrs import asdict, cmp_using, evolve, field, frozen
 from numpy.typing import NDArray
 
 from schemas.checks import check_array, check_interval, check_name, check_range, compute_id, freeze_array
@@ -184,10 +184,38 @@ class PoseTrack:
         """The frames in which the person was seen: those that are not filled."""
         return self.frames[~self.filled]
 
+    def select(self, rows: slice) -> PoseTrack:
+        """Return some of the T rows; at least one of them must be a sight of the person."""
+        selected: dict[str, Any] = {name: value[rows] for name, value in _arrays_of(self).items()}
+        return evolve(self, **selected)
+
+    @staticmethod
+    def join(parts: Sequence[PoseTrack]) -> PoseTrack:
+        """Return the track whose rows are those of the parts, one after the other; the rest is that of the last part."""
+        if len(parts) == 1:
+            return parts[0]
+        found = [_arrays_of(part) for part in parts]
+        names = {name: values for arrays in found for name, values in arrays.items()}
+        joined = {
+            name: np.concatenate(
+                [
+                    arrays[name] if name in arrays else np.full((len(part.frames), *like.shape[1:]), np.nan, like.dtype)
+                    for part, arrays in zip(parts, found, strict=True)
+                ]
+            )
+            for name, like in names.items()
+        }
+        return evolve(parts[-1], **joined)
+
     @staticmethod
     def compute_id(clip_id: str, start_frame: int, first_box_xyxy: NDArray[np.float32], pipeline: str) -> str:
         """Return the id of the track that `pipeline` (name and version of detector and tracker) starts there."""
         return compute_id("trk", clip_id, int(start_frame), [round(float(v)) for v in first_box_xyxy], pipeline)
+
+
+def _arrays_of(track: PoseTrack) -> dict[str, NDArray[Any]]:
+    """Return the columns that a track has: one row per frame."""
+    return {name: value for name, value in asdict(track, recurse=False).items() if isinstance(value, np.ndarray)}
 
 
 @frozen(kw_only=True)

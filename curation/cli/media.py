@@ -63,8 +63,10 @@ def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_trunc
 
 
 @click.command()
-@click.option("--engine", default="local", show_default=True, help="Where to run.")
+@click.option("--engine", help="Where to run: local or ray [default: as in curate.toml].")
+@click.option("--address", metavar="HOST:PORT", help="A running Ray cluster; without it, ray starts on this machine.")
 @click.option("--workers", type=click.IntRange(0, 256), help="Worker processes; 0 = one per core [default: as in curate.toml].")
+@click.option("--fps", type=click.FloatRange(0.01, 240), help="Samples per second [default: as in curate.toml].")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run ended; this happens without the option too.")
 @click.option("--repropose", is_flag=True, help="Only propose behaviours anew, for the people there are.")
 @click.option(
@@ -74,13 +76,11 @@ def add(workspace: Workspace, paths: tuple[str, ...], as_json: bool, allow_trunc
 )
 @workspace_option
 @json_option
-def preannotate(
-    workspace: Workspace, engine: str, workers: int | None, resume: bool, repropose: bool, model: Path | None, as_json: bool
-) -> None:
+def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path | None, as_json: bool, **how: Any) -> None:
     """Find people, tracks, poses and tubelets in all clips, and propose behaviours.
 
-    Clips that are done are not done again. A clip that cannot be worked on is set aside with its reason (exit 1), and tried again
-    by the next run.
+    What is found can be labelled while a clip is still worked on. Clips that are done are not done again. A clip that cannot be
+    worked on is set aside with its reason (exit 1), and tried again by the next run.
     """
     from curation import preannotate as work
     from curation.batch import load_champion_proposer
@@ -89,7 +89,7 @@ def preannotate(
     from curation.store import ArrayStore, Catalogue
     from schemas.vocabulary import load_taxonomy
 
-    ENGINES.load(engine)
+    ENGINES.load(how["engine"] or workspace.config.preannotation.engine)
     load_taxonomy(workspace.config.taxonomy)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
@@ -99,9 +99,7 @@ def preannotate(
             emit_result(f"{new} new proposals by {proposer.name} {proposer.version}", {"proposals": new}, as_json=as_json)
             return
         with _show_board() as progress:
-            result = work.preannotate(
-                workspace, catalogue, arrays, engine=engine, workers=workers, proposer=proposer, progress=progress
-            )
+            result = work.preannotate(workspace, catalogue, arrays, proposer=proposer, progress=progress, **how)
     emit_result(_describe(result), _to_data(result), as_json=as_json)
     _exit_with(result.set_aside)
 

@@ -6,5 +6,5 @@ from backends.registry import Registry
 
 __all__ = ["ENGINES"]
 
-ENGINES = Registry("engine", {"local": "curation.engines.local:LocalEngine"})
+ENGINES = Registry("engine", {"local": "curation.engines.local:LocalEngine", "ray": "curation.engines.ray:RayEngine"})
 """Name → class with `curation.engines.base.Engine`'s interface."""

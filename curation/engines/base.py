@@ -1,49 +1,65 @@
-"""What an engine must be able to do, and what it gives back."""
+"""What a stage does, what an engine must be able to do, and what it tells while it works."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
 
-__all__ = ["Engine", "Outcome", "Tick"]
-
-Tick = Callable[[int], None]
-"""What a stage calls while it works, with the number of units (frames) done since the last call."""
+__all__ = ["Advanced", "Begun", "Ended", "Engine", "Event", "Step"]
 
 
 @frozen(kw_only=True)
-class Outcome:
-    """What became of one task: its result, or the reason for which it was set aside (then `value` is None)."""
+class Step:
+    """What a stage yields while it is on a task: units (frames) done since the last step, and a part of the result or None."""
+
+    units: int = 0
+    part: Any = None
+
+
+@frozen(kw_only=True)
+class Begun:
+    """A task is begun. If it was begun before, its worker was lost, and its parts come again from the first on."""
 
     index: int
-    value: Any = None
+
+
+@frozen(kw_only=True)
+class Advanced:
+    """A task has come further by `units`; `part` is the next part of its result, or None."""
+
+    index: int
+    units: int
+    part: Any = None
+
+
+@frozen(kw_only=True)
+class Ended:
+    """A task is done (`error` None: all of its parts have come), or set aside for the reason `error`."""
+
+    index: int
     error: str | None = None
+
+
+Event = Begun | Advanced | Ended
 
 
 class Engine(Protocol):
     """Runs one stage over many tasks."""
 
-    def run(
-        self,
-        tasks: Sequence[Any],
-        stage: str,
-        *,
-        options: Mapping[str, Any] | None = None,
-        on_tick: Callable[[int, int], None] | None = None,
-    ) -> Iterator[Outcome]:
-        """Yield one `Outcome` per task, in the order of the tasks.
+    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
+        """Yield what happens: for every task `Begun`, then `Advanced` as often as the stage yields, at last one `Ended`.
 
-        A task that fails is set aside with its reason and the others go on. A task that takes its process down is tried once more
-        in a new process first. Close the iterator to stop the work.
+        The parts of a task come in order, those of different tasks as they are ready. A worker is at most one step
+        ahead of what has been yielded, however slow the reader is. A task that fails is set aside with its reason and the others go
+        on. A task that takes its worker down is begun once more on a new worker first. Close the iterator to stop the work.
 
         Args:
             tasks: what can be pickled.
-            stage: "package.module:factory". ``factory(**options)`` is a context manager that is entered once per process and
-                gives a function ``(task, tick) -> result``.
+            stage: "package.module:factory". ``factory(**options)`` is a context manager that is entered once per worker and gives a
+                function ``task -> iterable of Step``.
             options: for the factory.
-            on_tick: called as ``on_tick(task index, units)`` while a task is worked on.
 
         Raises:
             CurationError: if the stage cannot be set up.

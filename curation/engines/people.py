@@ -1,37 +1,48 @@
-"""The stage that finds people: one clip in, its tracks out. Imported by worker processes only."""
+"""The stage that finds people: one clip in, its people out, part by part. Imported by worker processes only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.engines.base import Tick
+import numpy as np
+from attrs import evolve
+from numpy.typing import NDArray
+
+from curation.engines.base import Step
 from curation.media import hash_file, iter_frames
-from curation.tubelets import plan_windows, sample_frames
+from curation.tubelets import plan_windows, sample_frames, split_at_gaps
 from schemas.errors import MediaError
 from schemas.records import Clip
 
 if TYPE_CHECKING:
-    from backends.people.base import PersonTrack
-    from curation.config import Preannotation
+    from backends.people.people import PeopleFinder
 
 __all__ = ["list_options", "open_people_stage"]
 
-_TICK_EVERY = 8
+_STEP_EVERY = 8
+_PART_SECONDS = 30.0
+"""How much of a clip a part holds. The first part comes as soon as the first window can be cut."""
+_SETTLED_AFTER = 3
+"""Frames after which a window's last frame is certain; see `backends.people.tracker.Tracker.settle`."""
+_FOLLOWED_OVER = 2.0
+"""Seconds of lost recording after which whoever is seen is somebody new, as for somebody out of sight."""
 
 
-def list_options(settings: Preannotation) -> dict[str, Any]:
-    """Return what `open_people_stage` takes, from a workspace's settings."""
+def list_options(settings: Any) -> dict[str, Any]:
+    """Return what `open_people_stage` takes, from a workspace's settings for pre-annotation."""
     return {name: getattr(settings, name) for name in ("detector", "detect_every", "window", "fps")}
 
 
 @contextmanager
 def open_people_stage(
     *, detector: str, detect_every: float, window: float, fps: float
-) -> Iterator[Callable[[Clip, Tick], list[PersonTrack]]]:
-    """Load the models and yield a function from a clip to the people in it, at the frames that its windows sample.
+) -> Iterator[Callable[[Clip], Iterator[Step]]]:
+    """Load the models and yield a function from a clip to steps through the frames that its windows sample.
+
+    The parts of the steps are lists of `PersonTrack`: parts of tracks, those of one person with the same number.
 
     Args:
         detector: an entry of `backends.people.DETECTORS`.
@@ -47,23 +58,33 @@ def open_people_stage(
 
     with PeopleFinder(detector=detector, detect_every=detect_every) as finder:
 
-        def find_people(clip: Clip, tick: Tick) -> list[PersonTrack]:
-            path = Path(clip.uri)
-            if hash_file(path) != clip.sha256:
-                raise MediaError(path, "has changed since it was added; add it again")
-            frames = sample_frames(plan_windows(clip.timestamps, window=window, fps=fps))
-            found: list[PersonTrack] = finder.process(_count(iter_frames(path, frames, timestamps=clip.timestamps), tick))
-            return found
+        def find_people(clip: Clip) -> Iterator[Step]:
+            if hash_file(clip.uri) != clip.sha256:
+                raise MediaError(clip.uri, "has changed since it was added; add it again")
+            windows = plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
+            first_part = len(windows[0].frames) + _SETTLED_AFTER
+            n_people = following = 0
+            for stretch in split_at_gaps(sample_frames(windows), clip, longest=_FOLLOWED_OVER):
+                for step in _follow(finder, clip, stretch, first_part):
+                    part = [evolve(person, number=person.number + n_people) for person in step.part]
+                    following = max([following, *(person.number + 1 for person in part)])
+                    yield Step(units=step.units, part=part or None)
+                n_people = following
 
         yield find_people
 
 
-def _count(frames: Iterable[Any], tick: Tick) -> Iterator[Any]:
-    """Yield the frames and say how many have gone by."""
-    number = 0
-    for number, frame in enumerate(frames, 1):
-        yield frame
-        if number % _TICK_EVERY == 0:
-            tick(_TICK_EVERY)
-    if number % _TICK_EVERY:
-        tick(number % _TICK_EVERY)
+def _follow(finder: PeopleFinder, clip: Clip, frames: NDArray[np.int64], first_part: int) -> Iterator[Step]:
+    """Yield steps through one stretch of a clip in which nobody is lost for the lack of frames."""
+    following = finder.follow()
+    units, taken_at = 0, None
+    for number, (index, seconds, image) in enumerate(iter_frames(Path(clip.uri), frames, timestamps=clip.timestamps), 1):
+        following.look(index, seconds, image)
+        units += 1
+        is_due = number >= first_part if taken_at is None else seconds - taken_at >= _PART_SECONDS
+        part = following.take() if is_due else []
+        if part or units == _STEP_EVERY:
+            taken_at = seconds if part else taken_at
+            yield Step(units=units, part=part)
+            units = 0
+    yield Step(units=units, part=following.finish())

@@ -1,12 +1,12 @@
-"""What runs inside a worker process."""
+"""What runs inside a worker process, whichever engine has started it."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from enum import Enum
 from importlib import import_module
 from multiprocessing import parent_process
@@ -15,7 +15,7 @@ from typing import Any
 
 from schemas.errors import CurationError
 
-__all__ = ["Message", "serve_tasks"]
+__all__ = ["Message", "describe_error", "follow_task", "open_stage", "serve_tasks"]
 
 
 class Message(Enum):
@@ -25,12 +25,14 @@ class Message(Enum):
     """The stage is set up: None."""
     FAILED = "failed"
     """The stage cannot be set up: why."""
-    TICK = "tick"
-    """Units done since the last tick: a number."""
+    STEP = "step"
+    """The task has come further: a `Step`."""
     DONE = "done"
-    """The task's result."""
+    """The task is done: None."""
     REFUSED = "refused"
     """Why the task cannot be done."""
+    LOST = "lost"
+    """The worker is gone: how it ended. Said by the engine's side of a worker, never by the worker itself."""
 
 
 def serve_tasks(connection: Connection, stage: str, options: dict[str, Any], log: str | None) -> None:
@@ -40,16 +42,39 @@ def serve_tasks(connection: Connection, stage: str, options: dict[str, Any], log
     threading.Thread(target=_follow_parent, daemon=True).start()
     _redirect_output(log)
     try:
-        module, _, name = stage.partition(":")
-        opened = getattr(import_module(module), name)(**options)
-        with opened as work:
+        with open_stage(stage, options) as work:
             connection.send((Message.READY, None))
             for task in _receive(connection):
-                connection.send(_do(work, task, connection))
+                for message in follow_task(work, task):
+                    connection.send(message)
     except BrokenPipeError:
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
-        connection.send((Message.FAILED, _describe(error)))
+        connection.send((Message.FAILED, describe_error(error)))
+
+
+def open_stage(stage: str, options: Mapping[str, Any]) -> AbstractContextManager[Any]:
+    """Return the context manager that "package.module:factory" makes."""
+    module, _, name = stage.partition(":")
+    opened: AbstractContextManager[Any] = getattr(import_module(module), name)(**options)
+    return opened
+
+
+def follow_task(work: Any, task: Any) -> Iterator[tuple[Message, Any]]:
+    """Yield the messages of one task: its steps, and how it ended."""
+    try:
+        for step in work(task):
+            yield Message.STEP, step
+    except Exception as error:  # noqa: BLE001 - one bad task must not end the others
+        yield Message.REFUSED, describe_error(error)
+    else:
+        yield Message.DONE, None
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error in one line, with its type if it is none of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, CurationError) else f"{type(error).__name__}: {text}"
 
 
 def _receive(connection: Connection) -> Iterator[Any]:
@@ -57,20 +82,6 @@ def _receive(connection: Connection) -> Iterator[Any]:
     with suppress(EOFError, ConnectionResetError):
         while True:
             yield connection.recv()
-
-
-def _do(work: Any, task: Any, connection: Connection) -> tuple[Message, Any]:
-    try:
-        return Message.DONE, work(task, lambda units: connection.send((Message.TICK, units)))
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one bad task must not end the others
-        return Message.REFUSED, _describe(error)
-
-
-def _describe(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, CurationError) else f"{type(error).__name__}: {text}"
 
 
 def _follow_parent() -> None:

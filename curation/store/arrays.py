@@ -1,4 +1,8 @@
-"""Boxes and poses in Parquet: one file per clip, one row per person and frame, on a local folder or any object store."""
+"""Boxes and poses in Parquet: one file per clip, one row per person and frame, on a local folder or any object store.
+
+A clip whose people are still being found has parts instead, in ``parts/<clip>/``. They are read like a file, and joined to one at
+the end, one track at a time: memory does not grow with the length of the clip.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,26 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import fsspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from attrs import evolve
 
-from schemas.errors import DuplicateName, FormatError, InvalidField, StorageError, WorkspaceError
-from schemas.files import write_bytes
+from curation.store import trackfile
+from curation.store.trackfile import TrackFile
+from schemas.errors import FormatError, InvalidField, StorageError, WorkspaceError
+from schemas.files import replace_file
 from schemas.records import PoseTrack
 
 __all__ = ["ArrayStore"]
 
 _SUFFIX = ".parquet"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_BOX = ("x1", "y1", "x2", "y2")
-_FORMAT = b"1"
 
 
 class ArrayStore:
@@ -51,15 +56,48 @@ class ArrayStore:
             DuplicateName: if two have the same id.
             StorageError: if the store cannot be written; what was there stays.
         """
-        path = self._path(clip_id)
-        data = _encode_tracks(clip_id, tracks)
-        try:
-            if self._is_local:
-                write_bytes(path, data)
-            else:
-                self._files.pipe_file(path, data)
-        except (OSError, ValueError) as error:
-            raise StorageError(path, str(error)) from error
+        self._write(self._path(clip_id), clip_id, tracks)
+
+    def write_part(self, clip_id: str, number: int, tracks: Sequence[PoseTrack]) -> None:
+        """Add the next part of a clip: tracks, and what comes next of tracks in earlier parts (same id).
+
+        Number 0 begins anew. What an earlier try has left stays readable until this one has come further.
+
+        Raises:
+            InvalidField, DuplicateName, StorageError: as `write_tracks`.
+        """
+        if number == 0 and self._list_parts(clip_id):
+            self.join_parts(clip_id)
+        self._write(f"{self._part_folder(clip_id)}/{number:06d}{_SUFFIX}", clip_id, tracks)
+
+    def join_parts(self, clip_id: str, students: Mapping[str, str | None] | None = None) -> None:
+        """Make a clip's parts its file, together with other tracks that the file has; of two with the same id the longer stays.
+
+        Args:
+            clip_id: may have no parts: then the clip gets a file with nobody in it, if it has none.
+            students: track id → who it is, where that was not certain when the parts were written.
+
+        Raises:
+            StorageError: if the store cannot be written.
+            FormatError: if a part is damaged.
+        """
+        path, paths = self._path(clip_id), self._list_parts(clip_id)
+        if not paths and not self.has_tracks(clip_id):
+            self.write_tracks(clip_id, [])
+        if not paths:
+            return
+        with ExitStack() as stack:
+            there = [path] if self._files.exists(path) else []
+            files = [self._open(stack, name) for name in [*there, *paths]]
+            plan = _plan_joining(files[: len(there)], files[len(there) :])
+            joined = (
+                _join(clip_id, track_id, pieces, students or {}) for track_id, (_, _, pieces) in sorted(plan.items(), key=_by_start)
+            )
+            optional = set().union(*(file.optional for file in files))
+            with self._replace(path) as stream:
+                n_keypoints = max(file.n_keypoints for file in files)
+                trackfile.write_tracks(stream, clip_id, joined, n_keypoints=n_keypoints, optional=optional)
+        self._files.rm(self._part_folder(clip_id), recursive=True)
 
     def add_tracks(self, clip_id: str, tracks: Sequence[PoseTrack]) -> int:
         """Add tracks to those that the clip has, and return how many were new; a track whose id is there stays as it is.
@@ -68,7 +106,8 @@ class ArrayStore:
             InvalidField, DuplicateName, StorageError: as `write_tracks`.
             FormatError: if the clip's file is damaged.
         """
-        there = self.read_tracks(clip_id) if self.has_tracks(clip_id) else []
+        path = self._path(clip_id)
+        there = self._read(path, clip_id) if self._files.exists(path) else []
         known = {track.id for track in there}
         new = [track for track in tracks if track.id not in known]
         if new or not there:
@@ -76,8 +115,8 @@ class ArrayStore:
         return len(new)
 
     def has_tracks(self, clip_id: str) -> bool:
-        """Say whether the clip has a file, even one with nobody in it."""
-        return bool(self._files.exists(self._path(clip_id)))
+        """Say whether the clip has a file, even one with nobody in it, or parts."""
+        return bool(self._files.exists(self._path(clip_id))) or bool(self._list_parts(clip_id))
 
     def read_tracks(self, clip_id: str) -> list[PoseTrack]:
         """Return a clip's tracks, sorted by first frame and id, with exactly the values that were written.
@@ -86,7 +125,19 @@ class ArrayStore:
             WorkspaceError: if the clip has no file, or the store cannot be reached.
             FormatError: if the file is damaged.
         """
-        path = self._path(clip_id)
+        path, parts = self._path(clip_id), self._list_parts(clip_id)
+        whole = self._read(path, clip_id) if not parts or self._files.exists(path) else []
+        pieces: dict[str, list[PoseTrack]] = {}
+        for part in parts:
+            for track in self._read(part, clip_id):
+                pieces.setdefault(track.id, []).append(track)
+        known = {track.id: track for track in whole}
+        for track in map(PoseTrack.join, pieces.values()):
+            if track.id not in known or len(track.frames) >= len(known[track.id].frames):
+                known[track.id] = track
+        return sorted(known.values(), key=lambda track: (track.start_frame, track.id))
+
+    def _read(self, path: str, clip_id: str) -> list[PoseTrack]:
         try:
             data = self._files.cat_file(path)
         except FileNotFoundError:
@@ -94,16 +145,10 @@ class ArrayStore:
         except (OSError, ValueError) as error:
             raise WorkspaceError(path, f"cannot be read: {error}") from error
         try:
-            return _decode_tracks(
-                path, clip_id, pq.read_table(io.BytesIO(data), use_threads=False, page_checksum_verification=True)
-            )
+            table = pq.read_table(io.BytesIO(data), use_threads=False, page_checksum_verification=True)
+            return trackfile.decode_tracks(path, clip_id, table)
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            if isinstance(error, FormatError):
-                raise
-            reason = " ".join(str(error).split())
-            raise FormatError(
-                path, "file", "arrays that curate wrote (Parquet); put back a copy or preannotate again", reason
-            ) from error
+            raise _damaged(path, error) from error
 
     def list_clip_ids(self) -> list[str]:
         """Return the ids of the clips that have a file, sorted."""
@@ -129,85 +174,77 @@ class ArrayStore:
             raise InvalidField("clip_id", "letters, digits, '_', '-' and '.', not starting with a dot", clip_id)
         return f"{self._root}/{clip_id}{_SUFFIX}"
 
+    def _part_folder(self, clip_id: str) -> str:
+        return f"{self._root}/parts/{Path(self._path(clip_id)).stem}"
 
-def _encode_tracks(clip_id: str, tracks: Sequence[PoseTrack]) -> bytes:
-    seen: set[str] = set()
-    for track in tracks:
-        if track.clip_id != clip_id:
-            raise InvalidField("track.clip_id", clip_id, track.clip_id)
-        if track.id in seen:
-            raise DuplicateName("track", track.id)
-        seen.add(track.id)
-    widths = sorted({track.pose_px.shape[1] for track in tracks})
-    if len(widths) > 1:
-        raise InvalidField("track.pose_px", "the same number of keypoints in every track of a clip", widths)
-    table = _make_table(clip_id, sorted(tracks, key=lambda track: (track.start_frame, track.id)), widths[0] if widths else 0)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=["track_id", "student"], write_page_checksum=True)
-    return buffer.getvalue()
+    def _list_parts(self, clip_id: str) -> list[str]:
+        folder = self._part_folder(clip_id)
+        self._files.invalidate_cache(folder)
+        try:
+            names = self._files.ls(folder, detail=False)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise WorkspaceError(folder, f"cannot be read: {error}") from error
+        return sorted(str(name) for name in names if _FILE_NAME.fullmatch(Path(name).name))
 
+    def _write(self, path: str, clip_id: str, tracks: Sequence[PoseTrack]) -> None:
+        trackfile.check_tracks(clip_id, tracks)
+        ordered = sorted(tracks, key=lambda track: (track.start_frame, track.id))
+        n_keypoints = max((track.pose_px.shape[1] for track in tracks), default=0)
+        with self._replace(path) as stream:
+            trackfile.write_tracks(stream, clip_id, ordered, n_keypoints=n_keypoints, optional=trackfile.list_optional(tracks))
 
-def _make_table(clip_id: str, tracks: Sequence[PoseTrack], n_keypoints: int) -> pa.Table:
-    lengths = [len(track.frames) for track in tracks]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(track.boxes_xyxy for track in tracks)])
-    pose = np.concatenate([np.zeros((0, n_keypoints, 4), np.float32), *(track.pose_px for track in tracks)])
-    order = np.repeat(np.arange(len(tracks)), lengths)
-    columns = {
-        "track_id": pa.array([tracks[i].id for i in order], pa.string()),
-        "student": pa.array([tracks[i].student for i in order], pa.string()),
-        "frame": pa.array(np.concatenate([np.zeros(0, np.int64), *(track.frames for track in tracks)]), pa.int64()),
-        **{name: pa.array(np.ascontiguousarray(boxes[:, i])) for i, name in enumerate(_BOX)},
-        "pose": pa.FixedSizeListArray.from_arrays(pa.array(pose.reshape(-1)), n_keypoints * 4)
-        if n_keypoints
-        else pa.nulls(len(order), pa.list_(pa.float32(), 0)),
-    }
-    if n_keypoints and any(track.world_m is not None for track in tracks):
-        world = np.concatenate([_fill_world(track) for track in tracks])
-        columns["world"] = pa.FixedSizeListArray.from_arrays(pa.array(world.reshape(-1)), n_keypoints * 3)
-    if any(track.filled.any() for track in tracks):
-        columns["filled"] = pa.array(np.concatenate([track.filled for track in tracks]))
-    metadata = {b"curate.format": _FORMAT, b"curate.clip": clip_id.encode(), b"curate.keypoints": str(n_keypoints).encode()}
-    return pa.table(columns).replace_schema_metadata(metadata)
+    @contextmanager
+    def _replace(self, path: str) -> Iterator[BinaryIO]:
+        """Yield a stream whose content becomes the file; a remote store takes it in one request."""
+        if self._is_local:
+            with replace_file(path) as stream:
+                yield stream
+            return
+        buffer = io.BytesIO()
+        yield buffer
+        try:
+            self._files.pipe_file(path, buffer.getvalue())
+        except (OSError, ValueError) as error:
+            raise StorageError(path, str(error)) from error
 
-
-def _fill_world(track: PoseTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return np.full((*track.pose_px.shape[:2], 3), np.nan, np.float32) if track.world_m is None else track.world_m
+    def _open(self, stack: ExitStack, path: str) -> TrackFile:
+        try:
+            return TrackFile(path, stack.enter_context(self._files.open(path, "rb")))
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise _damaged(path, error) from error
 
 
-def _decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
-    metadata = table.schema.metadata or {}
-    if metadata.get(b"curate.format") != _FORMAT:
-        raise FormatError(path, "curate.format", _FORMAT.decode(), (metadata.get(b"curate.format") or b"none").decode())
-    if metadata[b"curate.clip"].decode() != clip_id:
-        raise FormatError(path, "curate.clip", clip_id, metadata[b"curate.clip"].decode())
-    n_keypoints = int(metadata[b"curate.keypoints"])
-    ids = np.array(table["track_id"].to_pylist(), dtype=object)
-    students = table["student"].to_pylist()
-    frames = table["frame"].to_numpy()
-    boxes = np.stack([table[name].to_numpy() for name in _BOX], axis=1)
-    pose = _read_points(table, "pose", n_keypoints, 4)
-    world = _read_points(table, "world", n_keypoints, 3) if "world" in table.column_names else None
-    filled = table["filled"].to_numpy() if "filled" in table.column_names else np.zeros(len(ids), bool)
-    starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1)] if len(ids) else []
-    stops = [*starts[1:], len(ids)]
-    return [
-        PoseTrack(
-            id=ids[a],
-            clip_id=clip_id,
-            frames=frames[a:b],
-            boxes_xyxy=boxes[a:b],
-            pose_px=pose[a:b],
-            student=students[a],
-            world_m=None if world is None or np.isnan(world[a:b]).all() else world[a:b],
-            filled=filled[a:b],
-        )
-        for a, b in zip(starts, stops, strict=False)
-    ]
+_Place = tuple[TrackFile, int]
+_Plan = dict[str, tuple[int, int, list[_Place]]]
 
 
-def _read_points(table: pa.Table, column: str, n_keypoints: int, n_values: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    if not n_keypoints:
-        return np.zeros((len(table), 0, n_values), np.float32)
-    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[column].chunks]
-    flat: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate([np.zeros(0, np.float32), *chunks])
-    return flat.reshape(-1, n_keypoints, n_values)
+def _plan_joining(whole: Sequence[TrackFile], parts: Sequence[TrackFile]) -> _Plan:
+    """Return track id → (first frame, number of frames, where its pieces are)."""
+    plan: _Plan = {}
+    for file in parts:
+        for track_id, (group, first, n) in file.list_tracks().items():
+            start, before, pieces = plan.get(track_id, (first, 0, []))
+            plan[track_id] = (start, before + n, [*pieces, (file, group)])
+    for file in whole:
+        for track_id, (group, first, n) in file.list_tracks().items():
+            if track_id not in plan or n > plan[track_id][1]:
+                plan[track_id] = (first, n, [(file, group)])
+    return plan
+
+
+def _by_start(entry: tuple[str, tuple[int, int, list[_Place]]]) -> tuple[int, str]:
+    return entry[1][0], entry[0]
+
+
+def _join(clip_id: str, track_id: str, pieces: Sequence[_Place], students: Mapping[str, str | None]) -> PoseTrack:
+    track = PoseTrack.join([file.read(clip_id, track_id, group) for file, group in pieces])
+    return evolve(track, student=students[track_id]) if track_id in students else track
+
+
+def _damaged(path: str, error: Exception) -> FormatError:
+    if isinstance(error, FormatError):
+        return error
+    reason = " ".join(str(error).split())
+    return FormatError(path, "file", "arrays that curate wrote (Parquet); put back a copy or preannotate again", reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from attrs import asdict, frozen
 from sqlalchemy import Connection, select
 
 from curation.store import rows, tables
@@ -67,26 +67,32 @@ class MediaStore(Store):
         clip_id: str,
         *,
         pipeline: str,
-        tracks: Sequence[PoseTrack],
+        tracks: Sequence[PoseTrack | TrackRow],
         tubelets: Sequence[Tubelet],
         predictions: Sequence[PredictedSpan],
         problem: str | None = None,
     ) -> None:
         """Record in one transaction that `pipeline` has been through a clip, with all that it found or the problem it met.
 
-        Going through a clip again adds what is new and replaces the problem.
+        Going through a clip again adds what is new, and replaces the problem and what is said of a track. A clip may be recorded
+        part by part: until the last, the problem is that it is not finished.
         """
         check_name("pipeline", pipeline)
         done = {"clip_id": clip_id, "pipeline": pipeline, "problem": None if problem is None else problem.replace("\x00", "")}
         with self._database.write() as connection:
-            _insert_people(connection, tracks, tubelets)
+            _insert_people(connection, tracks, tubelets, replace=("id",))
             insert_rows(connection, tables.PREDICTIONS, [rows.from_prediction(span) for span in predictions])
             insert_rows(connection, tables.DONE, [done], replace=("clip_id", "pipeline"))
 
-    def list_done(self, pipeline: str) -> dict[str, str | None]:
-        """Return clip id → the problem met (None = none) for the clips that `pipeline` has been through."""
-        found = self._read(select(tables.DONE).where(tables.DONE.c.pipeline == pipeline).order_by(tables.DONE.c.seq))
-        return {row["clip_id"]: row["problem"] for row in found}
+    def list_done(self, pipeline: str | None = None) -> dict[str, str | None]:
+        """Return clip id → the problem met (None = none) for the clips that `pipeline` has been through.
+
+        Of all pipelines (None), a clip that one has been through without a problem has none.
+        """
+        query = select(tables.DONE).order_by(tables.DONE.c.seq)
+        found = self._read(query if pipeline is None else query.where(tables.DONE.c.pipeline == pipeline))
+        well = {row["clip_id"] for row in found if row["problem"] is None}
+        return {row["clip_id"]: None if row["clip_id"] in well else row["problem"] for row in found}
 
     def add_tracks(self, tracks: Sequence[PoseTrack], tubelets: Sequence[Tubelet]) -> int:
         """Add people whom annotators have drawn, in one transaction; return how many tubelets were new."""
@@ -125,6 +131,9 @@ def _tubelet_order(tubelet: Tubelet) -> tuple[str, int, str, int]:
     return tubelet.clip_id, tubelet.first, tubelet.track_id, tubelet.last
 
 
-def _insert_people(connection: Connection, tracks: Sequence[PoseTrack], tubelets: Sequence[Tubelet]) -> int:
-    insert_rows(connection, tables.TRACKS, [rows.from_track(track) for track in tracks])
+def _insert_people(
+    connection: Connection, tracks: Sequence[PoseTrack | TrackRow], tubelets: Sequence[Tubelet], replace: tuple[str, ...] = ()
+) -> int:
+    described = [asdict(track) if isinstance(track, TrackRow) else rows.from_track(track) for track in tracks]
+    insert_rows(connection, tables.TRACKS, described, replace=replace)
     return insert_rows(connection, tables.TUBELETS, [rows.from_tubelet(tubelet) for tubelet in tubelets])

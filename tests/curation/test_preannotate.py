@@ -15,8 +15,9 @@ from fixtures_media import run_curate
 
 from curation.config import Config, Preannotation, create_workspace
 from curation.ingest import add_media
-from curation.preannotate import find_student, make_tracks, name_pipeline, preannotate, repropose
+from curation.preannotate import name_pipeline, preannotate, repropose
 from curation.proposals import load_proposer
+from curation.recording import find_student, make_tracks
 from curation.render.truth import read_truth, truth_path
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import UnknownName
@@ -163,7 +164,7 @@ def test_a_clip_that_cannot_be_worked_on_is_set_aside_and_tried_again(place, tin
 
 def test_an_empty_workspace_and_unknown_names(place, small_model):
     assert place.run(small_model).clips == 0
-    with pytest.raises(UnknownName, match="unknown engine 'moon'; known: local"):
+    with pytest.raises(UnknownName, match="unknown engine 'moon'; known: local, ray"):
         place.run(small_model, engine="moon")
     other = create_workspace(place.workspace.root.with_name("other"), Config(preannotation=Preannotation(detector="radar")))
     with pytest.raises(UnknownName, match="unknown people detector 'radar'; known: tiles"):
@@ -178,9 +179,15 @@ from curation.proposals import load_proposer
 from curation.store import ArrayStore, Catalogue
 
 class Dying(ArrayStore):
-    def write_tracks(self, clip_id, tracks):
-        super().write_tracks(clip_id, tracks)
-        os.kill(os.getpid(), signal.SIGKILL)
+    def write_part(self, clip_id, number, tracks):
+        super().write_part(clip_id, number, tracks)
+        if sys.argv[3] == f"part {number}":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def join_parts(self, clip_id, students):
+        super().join_parts(clip_id, students)
+        if sys.argv[3] == "whole":
+            os.kill(os.getpid(), signal.SIGKILL)
 
 if __name__ == "__main__":
     workspace = open_workspace(sys.argv[1])
@@ -189,16 +196,20 @@ if __name__ == "__main__":
 """
 
 
-def test_dying_between_arrays_and_rows_loses_nothing(place, done, tiny_lessons, small_model, tmp_path):
+@pytest.mark.parametrize(("moment", "n_files", "n_tubelets"), [("part 0", 0, 0), ("part 1", 0, 2), ("whole", 1, 2)])
+def test_dying_between_arrays_and_rows_loses_nothing(place, done, tiny_lessons, small_model, tmp_path, moment, n_files, n_tubelets):
     add_media(place.workspace, place.catalogue, tiny_lessons[:2])
     script = tmp_path / "dying.py"
     script.write_text(textwrap.dedent(DYING))
-    assert subprocess.run([sys.executable, script, place.workspace.root, small_model], check=False).returncode == -9
-    assert len(place.arrays.list_clip_ids()) == 1
-    assert place.catalogue.list_tubelets() == []
+    assert subprocess.run([sys.executable, script, place.workspace.root, small_model, moment], check=False).returncode == -9
+    assert len(place.arrays.list_clip_ids()) == n_files
+    tubelets = place.catalogue.list_tubelets()
+    assert len(tubelets) == n_tubelets
+    assert {t.track_id for t in tubelets} <= {track.id for t in tubelets for track in place.arrays.read_tracks(t.clip_id)}
     assert place.run(small_model).clips == 2
     assert place.arrays.digest() == done.arrays.digest()
     assert place.catalogue.list_tubelets() == done.catalogue.list_tubelets()
+    assert not list((place.workspace.root / "arrays").rglob("parts/*"))
 
 
 SEATS = (Seat(student="ann", box_xyxy=(0, 0, 100, 100)), Seat(student="ben", box_xyxy=(80, 0, 180, 100)))

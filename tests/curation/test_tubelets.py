@@ -135,6 +135,18 @@ def test_poses_are_stacked_at_the_samples_and_nan_elsewhere():
     np.testing.assert_array_equal(poses[1, :, 32, 3], [50, 54, 58, 62, 66, 70, 75, 79, nan, nan, nan, nan])
 
 
+def test_filled_frames_are_nan_for_models_and_do_not_make_a_tubelet():
+    clip = _clip(np.arange(100) / 25)
+    frames = sample_frames(plan_windows(clip.timestamps, window=2.0, fps=6.0))
+    track = evolve(_track(frames), filled=np.isin(np.arange(24), [3, 4, *range(12, 19)]))
+    (tubelet,) = cut_tubelets([track], clip, window=2.0, fps=6.0)
+    assert (tubelet.first, tubelet.last) == (0, 45)
+    poses = stack_poses({track.id: track}, [tubelet], {clip.id: clip}, window=2.0, fps=6.0)
+    assert np.flatnonzero(np.isnan(poses[0, :, 0, 0])).tolist() == [3, 4]
+    assert box_at(track, 12).tolist() == [12, 0, 22, 20]
+    assert len(cut_tubelets([evolve(_track(frames), filled=np.arange(24) == 3)], clip, window=2.0, fps=6.0)) == 2
+
+
 def test_an_image_is_its_pose_over_and_over():
     clip, track = _clip([0.0]), _track([0])
     (tubelet,) = cut_tubelets([track], clip, window=2.0, fps=6.0)

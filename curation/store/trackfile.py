@@ -1,0 +1,159 @@
+"""The Parquet files of tracks: one row per person and frame, one row group per track. Equal tracks give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import DuplicateName, FormatError, InvalidField
+from schemas.records import PoseTrack
+
+__all__ = ["TrackFile", "check_tracks", "decode_tracks", "list_optional", "write_tracks"]
+
+_BOX = ("x1", "y1", "x2", "y2")
+_OPTIONAL = ("world", "filled")
+"""Columns that a file has only if one of its tracks says something there."""
+_FORMAT = b"1"
+
+
+def check_tracks(clip_id: str, tracks: Iterable[PoseTrack]) -> None:
+    """Check that tracks can stand in one file.
+
+    Raises:
+        InvalidField: if a track is of another clip, or two have different numbers of keypoints.
+        DuplicateName: if two have the same id.
+    """
+    seen: set[str] = set()
+    widths: set[int] = set()
+    for track in tracks:
+        if track.clip_id != clip_id:
+            raise InvalidField("track.clip_id", clip_id, track.clip_id)
+        if track.id in seen:
+            raise DuplicateName("track", track.id)
+        seen.add(track.id)
+        widths.add(track.pose_px.shape[1])
+    if len(widths) > 1:
+        raise InvalidField("track.pose_px", "the same number of keypoints in every track of a clip", sorted(widths))
+
+
+def list_optional(tracks: Iterable[PoseTrack]) -> set[str]:
+    """Return the optional columns that these tracks need."""
+    needed = set()
+    for track in tracks:
+        needed |= {"world"} if track.world_m is not None else set()
+        needed |= {"filled"} if track.filled.any() else set()
+    return needed
+
+
+def write_tracks(
+    stream: BinaryIO, clip_id: str, tracks: Iterable[PoseTrack], *, n_keypoints: int, optional: Collection[str]
+) -> None:
+    """Write tracks one by one, in the order in which they come; only one is held at a time."""
+    schema = _make_table(clip_id, [], n_keypoints, optional).schema
+    with pq.ParquetWriter(
+        stream, schema, compression="zstd", use_dictionary=["track_id", "student"], write_page_checksum=True
+    ) as writer:
+        for track in tracks:
+            table = _make_table(clip_id, [track], n_keypoints, optional)
+            writer.write_table(table, row_group_size=len(table))
+
+
+class TrackFile:
+    """One file, opened to read some of its tracks."""
+
+    def __init__(self, path: str, stream: BinaryIO) -> None:
+        self._path = path
+        self._file = pq.ParquetFile(stream, page_checksum_verification=True)
+        self.optional = set(self._file.schema_arrow.names) & set(_OPTIONAL)
+        self.n_keypoints = int(self._file.schema_arrow.metadata[b"curate.keypoints"])
+
+    def list_tracks(self) -> dict[str, tuple[int, int, int]]:
+        """Return track id → (row group, first frame, number of frames)."""
+        found: dict[str, tuple[int, int, int]] = {}
+        for group in range(self._file.num_row_groups):
+            table = self._file.read_row_group(group, columns=["track_id", "frame"], use_threads=False)
+            ids, frames = np.array(table["track_id"].to_pylist(), object), table["frame"].to_numpy()
+            starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
+            for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
+                found[ids[start]] = (group, int(frames[start]), int(stop - start))
+        return found
+
+    def read(self, clip_id: str, track_id: str, group: int) -> PoseTrack:
+        """Return one track of a row group."""
+        table = self._file.read_row_group(group, use_threads=False)
+        return next(track for track in decode_tracks(self._path, clip_id, table) if track.id == track_id)
+
+
+def _make_table(clip_id: str, tracks: Sequence[PoseTrack], n_keypoints: int, optional: Collection[str]) -> pa.Table:
+    lengths = [len(track.frames) for track in tracks]
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(track.boxes_xyxy for track in tracks)])
+    pose = np.concatenate([np.zeros((0, n_keypoints, 4), np.float32), *(track.pose_px for track in tracks)])
+    order = np.repeat(np.arange(len(tracks)), lengths)
+    columns = {
+        "track_id": pa.array([tracks[i].id for i in order], pa.string()),
+        "student": pa.array([tracks[i].student for i in order], pa.string()),
+        "frame": pa.array(np.concatenate([np.zeros(0, np.int64), *(track.frames for track in tracks)]), pa.int64()),
+        **{name: pa.array(np.ascontiguousarray(boxes[:, i])) for i, name in enumerate(_BOX)},
+        "pose": pa.FixedSizeListArray.from_arrays(pa.array(pose.reshape(-1)), n_keypoints * 4)
+        if n_keypoints
+        else pa.nulls(len(order), pa.list_(pa.float32(), 0)),
+    }
+    if n_keypoints and "world" in optional:
+        world = np.concatenate([np.zeros((0, n_keypoints, 3), np.float32), *(_fill_world(track) for track in tracks)])
+        columns["world"] = pa.FixedSizeListArray.from_arrays(pa.array(world.reshape(-1)), n_keypoints * 3)
+    if "filled" in optional:
+        columns["filled"] = pa.array(np.concatenate([np.zeros(0, bool), *(track.filled for track in tracks)]))
+    metadata = {b"curate.format": _FORMAT, b"curate.clip": clip_id.encode(), b"curate.keypoints": str(n_keypoints).encode()}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def _fill_world(track: PoseTrack) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.full((*track.pose_px.shape[:2], 3), np.nan, np.float32) if track.world_m is None else track.world_m
+
+
+def decode_tracks(path: str, clip_id: str, table: pa.Table) -> list[PoseTrack]:
+    """Return the tracks of a table.
+
+    Raises:
+        FormatError: if it is not of this format, or of another clip.
+    """
+    metadata = table.schema.metadata or {}
+    if metadata.get(b"curate.format") != _FORMAT:
+        raise FormatError(path, "curate.format", _FORMAT.decode(), (metadata.get(b"curate.format") or b"none").decode())
+    if metadata[b"curate.clip"].decode() != clip_id:
+        raise FormatError(path, "curate.clip", clip_id, metadata[b"curate.clip"].decode())
+    n_keypoints = int(metadata[b"curate.keypoints"])
+    ids = np.array(table["track_id"].to_pylist(), dtype=object)
+    students = table["student"].to_pylist()
+    frames = table["frame"].to_numpy()
+    boxes = np.stack([table[name].to_numpy() for name in _BOX], axis=1)
+    pose = _read_points(table, "pose", n_keypoints, 4)
+    world = _read_points(table, "world", n_keypoints, 3) if "world" in table.column_names else None
+    filled = table["filled"].to_numpy() if "filled" in table.column_names else np.zeros(len(ids), bool)
+    starts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1)] if len(ids) else []
+    stops = [*starts[1:], len(ids)]
+    return [
+        PoseTrack(
+            id=ids[a],
+            clip_id=clip_id,
+            frames=frames[a:b],
+            boxes_xyxy=boxes[a:b],
+            pose_px=pose[a:b],
+            student=students[a],
+            world_m=None if world is None or np.isnan(world[a:b]).all() else world[a:b],
+            filled=filled[a:b],
+        )
+        for a, b in zip(starts, stops, strict=False)
+    ]
+
+
+def _read_points(table: pa.Table, column: str, n_keypoints: int, n_values: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    if not n_keypoints:
+        return np.zeros((len(table), 0, n_values), np.float32)
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table[column].chunks]
+    flat: np.ndarray[Any, np.dtype[np.float32]] = np.concatenate([np.zeros(0, np.float32), *chunks])
+    return flat.reshape(-1, n_keypoints, n_values)
