@@ -123,6 +123,7 @@ class _Person:
     next_window: int
     first: int = -1
     n_frames: int = 0
+    n_seen: int = 0
     votes: NDArray[np.int64] | int = 0
 
     def add(self, track: PoseTrack) -> PoseTrack:
@@ -135,12 +136,13 @@ class _Person:
         """Count new rows."""
         self.first = track.start_frame if self.first < 0 else self.first
         self.n_frames += len(track.frames)
-        self.votes = self.votes + count_seats(track.boxes_xyxy, self.clip.seats)
+        self.n_seen += len(track.seen_frames)
+        self.votes = self.votes + count_seats(track.boxes_xyxy[~track.filled], self.clip.seats)
 
     @property
     def student(self) -> str | None:
         """Who it is, by what was seen so far."""
-        return _elect(np.asarray(self.votes), self.n_frames, self.clip.seats)
+        return _elect(np.asarray(self.votes), self.n_seen, self.clip.seats)
 
     def describe(self) -> TrackRow:
         """Return the track's row, as far as it is known."""
@@ -169,7 +171,7 @@ def make_track(clip: Clip, person: PersonTrack, pipeline: str) -> PoseTrack:
         frames=person.frames,
         boxes_xyxy=person.boxes_xyxy,
         pose_px=person.pose_px,
-        student=find_student(person.boxes_xyxy, clip.seats),
+        student=find_student(person.boxes_xyxy[~person.filled], clip.seats),
         world_m=None if np.isnan(person.world_m).all() else person.world_m,
         filled=person.filled,
     )
@@ -186,7 +188,7 @@ def make_tracks(clip: Clip, found: Sequence[PersonTrack], pipeline: str) -> list
 
 
 def find_student(boxes_xyxy: NDArray[np.float32], seats: Sequence[Seat]) -> str | None:
-    """Return who sits where a person is in most frames, or None.
+    """Return who sits where a person is seen in most frames, or None.
 
     In each frame the person is in the seats whose box holds the centre of theirs; of several, in the one with the nearest centre.
 
@@ -215,4 +217,4 @@ def _elect(votes: NDArray[np.int64], n_frames: int, seats: Sequence[Seat]) -> st
 
 
 def _name(track: PoseTrack, track_id: str, clip: Clip) -> PoseTrack:
-    return evolve(track, id=track_id, student=find_student(track.boxes_xyxy, clip.seats))
+    return evolve(track, id=track_id, student=find_student(track.boxes_xyxy[~track.filled], clip.seats))

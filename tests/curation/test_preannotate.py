@@ -254,3 +254,21 @@ def test_tracks_get_content_ids_in_order_of_appearance():
     late, early = make_tracks(clip, [person(4, 150), person(0, 50)], "pipe")[::-1]
     assert (early.start_frame, early.student, late.start_frame, late.student) == (0, "ann", 4, "ben")
     assert early.id == PoseTrack.compute_id("clip_a", 0, np.array([45, 45, 55, 55]), "pipe")
+
+
+def test_filled_frames_are_marked_in_the_track_and_have_no_vote_on_who_it_is():
+    from backends.people.base import PersonTrack
+
+    clip = Clip(
+        id="clip_a", uri="a", sha256="0", n_frames=9, fps=1, width=99, height=99, timestamps=np.arange(9.0), lesson="a", seats=SEATS
+    )
+    found = PersonTrack(
+        frames=range(6),
+        boxes_xyxy=_boxes((50, 50), (150, 50), (150, 50), (150, 50), (50, 50), (50, 50)),
+        pose_px=np.zeros((6, 33, 4)),
+        scores=[1, 0, 0, 0, 1, 1],
+        filled=[False, True, True, True, False, False],
+    )
+    (track,) = make_tracks(clip, [found], "pipe")
+    assert track.filled.tolist() == found.filled.tolist()
+    assert track.student == "ann"
