@@ -28,7 +28,7 @@ __all__ = ["RenderConfig", "render_classroom", "render_clip"]
 Image = NDArray[np.uint8]
 
 
-VERSION = 2
+VERSION = 3
 """Counts up when the same settings give another picture or another motion, so that older clips are not taken for these."""
 
 
@@ -59,7 +59,7 @@ class RenderConfig:
 
     def __attrs_post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {"seed": (0, 2**62), "lessons": (1, 1000), "cameras": (1, len(CAMERAS))}
-        limits |= {"rows": (1, 4), "columns": (1, 6), "seconds": (0.5, 7200), "fps": (1, 60), "classes": (0, self.lessons)}
+        limits |= {"rows": (1, 6), "columns": (1, 10), "seconds": (0.5, 7200), "fps": (1, 60), "classes": (0, self.lessons)}
         for name, (low, high) in limits.items():
             check_range(f"render.{name}", getattr(self, name), low, high)
         if any(not 64 <= n <= 4096 or n % 2 for n in self.size):

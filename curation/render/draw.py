@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from curation.render.behaviours import DESK_TOP
 from curation.render.body import HEAD_RADII
+from curation.render.closeups import make_close_head
 from curation.render.faces import draw_face, draw_hair_behind
 from curation.render.figure import Figure
 from curation.render.mesh import SIDES, draw_mesh, make_head, make_torso
@@ -118,7 +119,7 @@ def _draw_neck_and_head(image: Image, figure: Figure) -> None:
     ends = np.stack([body.neck[k] - body.torso_turn[k][:, 1] * 0.02, body.head[k] - turn[:, 1] * 0.06 + turn[:, 2] * 0.02])
     px = figure.see(ends)
     limb(image, px[0], px[1], 0.056 * near * look.build**0.4, 0.05 * near, tone(look.skin, 0.86))
-    vertices, facets, hair = make_head(look.hair_style)
+    vertices, facets, hair = make_close_head(look.hair_style) if figure.is_close else make_head(look.hair_style)
     radii = HEAD_RADII * look.head * np.array([look.face, 1.0, 1.0])
     world = figure.origin + body.head[k] + (vertices * radii) @ turn.T
     colours = np.where(hair[:, None], np.array(look.hair, np.float64), np.array(look.skin, np.float64))

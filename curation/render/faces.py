@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.render.behaviours import column
+from curation.render.closeups import draw_close_features
 from curation.render.mesh import draw_mesh
 from curation.render.strokes import dot, hull, polygon, stroke
 
@@ -92,7 +93,8 @@ def draw_face(image: Image, figure: Figure, world: Array, facets: NDArray[np.int
         if shown[side]:
             hull(image, px[_AT[f"{side} ear"]], np.array(look.skin) * 0.88)
     if toward @ -turn[:, 2] > -0.1:
-        _draw_features(image, figure, px, turn, toward)
+        draw = draw_close_features if figure.is_close else _draw_features
+        draw(image, figure, px, turn, toward)
 
 
 def _draw_features(image: Image, figure: Figure, px: Array, turn: Array, toward: Array) -> None:

@@ -19,7 +19,10 @@ Array = NDArray[np.float64]
 
 @define(kw_only=True, slots=False)
 class Figure:
-    """`body` at `step` before `camera`; `origin` is the seat. Landmarks `px` (33, 2), `depth` (33,) m, `seen` (33,)."""
+    """`body` at `step` before `camera`; `origin` is the seat. Landmarks `px` (33, 2), `depth` (33,) m, `seen` (33,).
+
+    `eyes`: how far they are open, in [0, 1]; NaN = the face is too small to be drawn in detail.
+    """
 
     body: Body
     step: int
@@ -29,6 +32,12 @@ class Figure:
     px: Array
     depth: Array
     seen: NDArray[np.bool_]
+    eyes: float
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the face is drawn in detail."""
+        return self.eyes == self.eyes
 
     @cached_property
     def scale(self) -> float:

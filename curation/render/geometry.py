@@ -12,7 +12,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import NDArray
 
-__all__ = ["Camera", "Desk", "find_hidden", "rotate", "solve_elbow", "unit"]
+__all__ = ["Camera", "Desk", "find_angles", "find_hidden", "rotate", "solve_elbow", "unit"]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +36,15 @@ def rotate(yaw: Array, pitch: Array, roll: Array) -> Array:
     tilt = _stack([[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]])
     rotation: Array = turn @ bend @ tilt
     return rotation
+
+
+def find_angles(rotation: Array) -> Array:
+    """Return (..., 3) = yaw, pitch, roll in degrees of rotations (..., 3, 3): what `rotate` takes, within ±90° of pitch."""
+    yaw = np.arctan2(-rotation[..., 0, 2], rotation[..., 2, 2])
+    pitch = np.arcsin(np.clip(rotation[..., 1, 2], -1, 1))
+    roll = np.arctan2(rotation[..., 1, 0], rotation[..., 1, 1])
+    angles: Array = np.degrees(np.stack([yaw, pitch, roll], axis=-1))
+    return angles
 
 
 def _stack(rows: list[list[Array]]) -> Array:
@@ -80,6 +89,12 @@ class Camera:
         depth: Array = np.maximum(seen[..., 2], 0.05)
         middle = np.array([self.size[0] / 2, self.size[1] / 2])
         return middle + self.focal * seen[..., :2] / depth[..., None], depth
+
+    def face_from(self, points: Array) -> Array:
+        """Return (..., 3, 3), columns = left, up, back of a head at world points (..., 3) that looks straight into the camera."""
+        back = unit(points - np.asarray(self.position))
+        left = unit(np.cross(np.array([0.0, 1.0, 0.0]), back))
+        return np.stack([left, np.cross(back, left), back], axis=-1)
 
 
 @frozen(kw_only=True)

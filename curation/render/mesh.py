@@ -43,11 +43,14 @@ def make_torso(build: float) -> tuple[Array, NDArray[np.int64]]:
 
 
 @cache
-def make_head(style: str) -> tuple[Array, NDArray[np.int64], NDArray[np.bool_]]:
+def make_head(
+    style: str, rings: int = 12, sides: int = 16, *, dense_front: bool = False
+) -> tuple[Array, NDArray[np.int64], NDArray[np.bool_]]:
     """Return a head's vertices (n, 3) in units of the head's radii, its facets (m, 4) and which facets are hair."""
-    rings, sides = 12, 16
     polar = np.linspace(0.02, np.pi - 0.02, rings)
     angle = np.arange(sides) / sides * 2 * np.pi
+    if dense_front:
+        polar, angle = polar + 0.3 * np.sin(2 * polar), angle + 0.65 * np.sin(angle)
     y = np.repeat(np.cos(polar), sides)
     around = np.repeat(np.sin(polar), sides)
     x, z = around * np.tile(np.sin(angle), rings), around * np.tile(np.cos(angle), rings)

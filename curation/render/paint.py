@@ -38,7 +38,7 @@ def paint_frames(
             figure = Figure(
                 body=bodies[i], step=step, look=lesson.members[i].look, camera=camera, origin=np.array(seat.origin),
                 px=truth.pose[step, i, :, :2].astype(np.float64), depth=depths[i][step],
-                seen=truth.pose[step, i, :, 3] > 0.5,
+                seen=truth.pose[step, i, :, 3] > 0.5, eyes=float(truth.eyes[step, i]),
             )  # fmt: skip
             chair, desk = layers[i]
             chair.lay(image)

@@ -8,9 +8,10 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from curation.render.behaviours import BEHAVIOURS, RATE
+from curation.render.behaviours import BEHAVIOURS, RATE, column
+from curation.render.blinks import Blinks, sample_blinks
 from curation.render.body import HEAD_RADII, Body, build_body
-from curation.render.geometry import Camera, find_hidden
+from curation.render.geometry import Camera, find_angles, find_hidden
 from curation.render.looks import Look, Style, sample_look, sample_style
 from curation.render.motion import Performance, perform
 from curation.render.scene import Room
@@ -19,6 +20,9 @@ from curation.render.truth import Truth
 __all__ = ["Lesson", "Member", "observe", "sample_bodies", "seed_for", "stage_lesson"]
 
 Array = NDArray[np.float64]
+
+CLOSE = 320.0
+"""Px per metre from which a face is drawn in detail: forehead to chin 60 px."""
 
 
 @frozen(kw_only=True)
@@ -29,6 +33,7 @@ class Member:
     look: Look
     style: Style
     performance: Performance
+    blinks: Blinks
 
 
 @frozen(kw_only=True)
@@ -54,7 +59,9 @@ def stage_lesson(seed: int, lesson: int, group: int, seats: int, seconds: float)
         look = sample_look(seed_for(seed, "look", group, seat))
         style = sample_style(seed_for(seed, "style", group, seat))
         motion = perform(seconds, style, seed_for(seed, "motion", lesson, seat), weights.tolist())
-        members.append(Member(name=f"class-{group + 1:02d}-student-{seat + 1:02d}", look=look, style=style, performance=motion))
+        blinks = sample_blinks(seconds, seed_for(seed, "blinks", lesson, seat))
+        name = f"class-{group + 1:02d}-student-{seat + 1:02d}"
+        members.append(Member(name=name, look=look, style=style, performance=motion, blinks=blinks))
     return Lesson(name=f"lesson-{lesson + 1:02d}", school=f"school-{'ab'[group % 2]}", members=tuple(members))
 
 
@@ -75,18 +82,39 @@ def observe(lesson: Lesson, room: Room, camera: Camera, times: Array, fps: float
     """Return what the camera would see at `times` (F,), exactly, and the bodies to draw."""
     bodies, behaviour = sample_bodies(lesson, times)
     origins = np.array([seat.origin for seat in room.seats])
-    poses, extents = [], []
+    poses, extents, heads, eyes = [], [], [], []
     for body, origin, member in zip(bodies, origins, lesson.members, strict=True):
         seen = _see(body.points + origin, camera, room)
         seen[..., 3] *= ~_hidden_by_head(body, origin, camera)
         poses.append(seen)
         extents.append(_outline(body, member.look, origin, camera, room))
+        heads.append(find_angles(np.swapaxes(camera.face_from(body.head + origin), 1, 2) @ body.head_turn))
+        eyes.append(_open_eyes(member, body, times) if _is_close(origin, camera) else np.full(len(times), np.nan))
     pose = np.stack(poses, axis=1)
     _hide_behind_others(pose, bodies, origins, camera)
     boxes = np.stack(extents, axis=1)
     return Truth(
-        boxes=boxes, pose=pose, behaviour=behaviour, student=np.array([member.name for member in lesson.members]), fps=fps
+        boxes=boxes,
+        pose=pose,
+        behaviour=behaviour,
+        student=np.array([member.name for member in lesson.members]),
+        fps=fps,
+        head=np.stack(heads, axis=1),
+        eyes=np.stack(eyes, axis=1),
     ), bodies
+
+
+def _is_close(origin: Array, camera: Camera) -> bool:
+    """Say whether the eyes of whoever sits there are large enough to be drawn open or closed."""
+    distance = np.linalg.norm(origin + np.array([0, 1.2, 0]) - np.asarray(camera.position))
+    return bool(camera.focal / distance >= CLOSE)
+
+
+def _open_eyes(member: Member, body: Body, times: Array) -> Array:
+    """Return (F,) how far the eyes are open: closed in sleep, and in blinks."""
+    awake = np.clip(body.objects[:, column("eyes")], 0, 1)
+    opened: Array = awake * member.blinks.open_at(times)
+    return opened
 
 
 def _see(points: Array, camera: Camera, room: Room) -> Array:

@@ -32,6 +32,10 @@ class Truth:
     `boxes` (F, P, 4) px ``x1, y1, x2, y2`` around what is seen of each student, NaN where nothing is; `pose` (F, P, 33, 4) = x px,
     y px, z (px, 0 at the hips' middle, smaller is nearer) and visibility (1 seen, 0 hidden or out of the frame); `behaviour` (F, P)
     ids of the ``behaviour`` axis; `student` (P,); `fps` frames per second.
+
+    `head` (F, P, 3) = yaw, pitch, roll in degrees, against the line from the camera to the head: 0, 0, 0 looks straight into the
+    camera, yaw > 0 turns to the own left, pitch > 0 bows, roll > 0 tilts to the own right. `eyes` (F, P): how far the eyes are
+    open, 0 closed to 1, NaN where the face is too small for its eyes to be drawn so. Both are NaN in clips of older versions.
     """
 
     boxes: NDArray[np.float32] = field(converter=_floats)
@@ -39,12 +43,24 @@ class Truth:
     behaviour: NDArray[np.str_] = field(converter=_strings)
     student: NDArray[np.str_] = field(converter=_strings)
     fps: float
+    head: NDArray[np.float32] = field(converter=_floats)
+    eyes: NDArray[np.float32] = field(converter=_floats)
+
+    @head.default
+    def _no_head(self) -> NDArray[np.float32]:
+        return np.full((*self.behaviour.shape, 3), np.nan, np.float32)
+
+    @eyes.default
+    def _no_eyes(self) -> NDArray[np.float32]:
+        return np.full(self.behaviour.shape, np.nan, np.float32)
 
     def __attrs_post_init__(self) -> None:
         frames, people = check_array("truth.behaviour", self.behaviour, (None, None)).shape
         check_array("truth.boxes", self.boxes, (frames, people, 4))
         check_array("truth.pose", self.pose, (frames, people, 33, 4))
         check_array("truth.student", self.student, (people,))
+        check_array("truth.head", self.head, (frames, people, 3))
+        check_array("truth.eyes", self.eyes, (frames, people))
 
 
 def truth_path(media: str | Path) -> Path:
@@ -62,7 +78,7 @@ def write_truth(path: str | Path, truth: Truth) -> None:
     with replace_file(path) as stream:
         np.savez_compressed(
             stream, allow_pickle=False, boxes=truth.boxes, pose=truth.pose, behaviour=truth.behaviour, student=truth.student,
-            fps=np.float64(truth.fps),
+            fps=np.float64(truth.fps), head=truth.head, eyes=truth.eyes,
         )  # fmt: skip
 
 
@@ -77,8 +93,14 @@ def read_truth(path: str | Path) -> Truth:
         path = truth_path(path)
     try:
         with np.load(path, allow_pickle=False) as data:
+            later = {name: data[name] for name in ("head", "eyes") if name in data}
             return Truth(
-                boxes=data["boxes"], pose=data["pose"], behaviour=data["behaviour"], student=data["student"], fps=float(data["fps"])
+                boxes=data["boxes"],
+                pose=data["pose"],
+                behaviour=data["behaviour"],
+                student=data["student"],
+                fps=float(data["fps"]),
+                **later,
             )
     except FileNotFoundError:
         raise FormatError(path, "file", "the truth of a rendered clip", "no such file") from None
