@@ -8,6 +8,7 @@ ends the run on an error, where here one clip is begun again or set aside.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,9 +21,12 @@ from curation.engines.local import count_cores
 from curation.engines.worker import Message, describe_error, follow_task, open_stage
 from schemas.errors import CurationError
 
-__all__ = ["RayEngine"]
+__all__ = ["RayEngine", "join_cluster"]
 
 _STORE_BYTES = 256 * 2**20
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own switch for "this machine only": at 0, all of its processes listen on the loopback address. Read when it is imported."""
 _LOST = "its worker process or the machine it was on was lost"
 
 
@@ -34,8 +38,9 @@ class _StageActor:
         self._work: Any = None
         self._messages: Iterator[tuple[Message, Any]] = iter(())
 
-    def open(self, stage: str, options: dict[str, Any]) -> tuple[Message, Any]:
-        """Set the stage up."""
+    def open(self, stage: str, options: dict[str, Any], path: list[str]) -> tuple[Message, Any]:
+        """Set the stage up; modules are looked for where the asking process looks for them, too."""
+        sys.path += [folder for folder in path if folder not in sys.path]
         try:
             self._work = self._stack.enter_context(open_stage(stage, options))
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
@@ -64,7 +69,7 @@ class _Worker:
 
         make = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(_StageActor)
         self._actor = make.remote()
-        self.answer: Any = self._actor.open.remote(stage, options)
+        self.answer: Any = self._actor.open.remote(stage, options, sys.path)
 
     def give(self, task: Any) -> None:
         """Hand a task over."""
@@ -115,7 +120,7 @@ class RayEngine:
         """
         if not tasks:
             return
-        with _join_cluster(self.workers, self.address) as n_cores:
+        with join_cluster(self.workers, self.address) as n_cores:
             hire = lambda: _Worker(stage, dict(options or {}))  # noqa: E731 - a name for what the crew calls
             yield from run_crew(tasks, size=self.workers or n_cores, hire=hire, wait=_wait_for_any)
 
@@ -129,10 +134,12 @@ def _wait_for_any(workers: Sequence[_Worker]) -> list[_Worker]:
 
 
 @contextmanager
-def _join_cluster(workers: int, address: str | None) -> Iterator[int]:
+def join_cluster(workers: int, address: str | None) -> Iterator[int]:
     """Connect to a cluster, or start one for the time being; yield its number of cores. A connection that is there is used."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address is None or address.rpartition(":")[0] in _LOOPBACK:
+        os.environ[_CLUSTER] = "0"
     try:
         import ray
     except ImportError as error:
@@ -149,6 +156,8 @@ def _join_cluster(workers: int, address: str | None) -> Iterator[int]:
             where = f"the Ray cluster {address} cannot be reached" if address else "Ray cannot be started"
             raise CurationError(f"{where}: {describe_error(error)}") from error
         try:
+            if address is None and ray.util.get_node_ip_address() not in _LOOPBACK:
+                raise CurationError(f"Ray would listen on the network; set {_CLUSTER}=0 before Ray is imported")
             yield _count_cluster_cores()
         finally:
             ray.shutdown()
