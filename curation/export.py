@@ -15,8 +15,10 @@ from curation.balance import BALANCERS, balance_indices
 from curation.building import build_folder, hash_file, hash_tree
 from curation.certificate import Member, certify_split, verify_certificate
 from curation.formats import EXPORTERS
-from curation.formats.base import Exporter, ExportFacts, ExportItem
+from curation.formats.base import ExportFacts, ExportItem
+from curation.formats.pictures import write_pictures
 from curation.items import collect_items
+from curation.privacy import open_shown_frames
 from curation.split import ASIDE, SIDES, Split, make_split
 from schemas.checks import check_name, compute_id
 from schemas.errors import FormatError, NotEnoughData, StorageError
@@ -46,6 +48,7 @@ def export_set(
     name: str | None = None,
     axis: str | None = None,
     seed: int | None = None,
+    pictures: bool = False,
 ) -> Manifest:
     """Write the labels as they stand now (verdicts applied, dropped ones left out) to the folder `out`.
 
@@ -63,8 +66,11 @@ def export_set(
         name: of the set; the folder's by default.
         axis: which labels; the taxonomy's primary axis by default.
         seed: of balance, and of the split if it is made now; the workspace's by default.
+        pictures: also write the key frames that a format names, as JPEG, covered where the workspace says so (`curation.privacy`);
+            the clips' files must be there for that.
 
     Raises:
+        MediaError: if a clip's file is gone or has changed.
         UnknownName: for an unknown format, balance method, axis or value.
         NotEnoughData: if nothing on the train side is labelled.
         LeakError: if a lesson or student is on two sides.
@@ -98,10 +104,16 @@ def export_set(
         provenance=_describe_origin(workspace, seed, split, chosen),
     )
     facts = ExportFacts(taxonomy=taxonomy, axis=axis, fps=workspace.config.preannotation.fps)
+    shown: dict[str, ExportItem] = {}
     with build_folder(target) as folder:
         for side in records:
             items = collect_items(workspace, catalogue, arrays, [label.span for label in chosen[side]], records[side])
-            _write_side(exporters, folder, side, items, facts)
+            for exporter in exporters.values():
+                exporter.write(folder, side, items, facts)
+                shown |= exporter.list_pictures(items) if pictures else {}
+        if shown:
+            with open_shown_frames(workspace) as read:
+                write_pictures(folder, shown, read)
         manifest = manifest.model_copy(update={"files": hash_tree(folder)})
         write_manifest(folder / MANIFEST_NAME, manifest)
     _register(workspace, catalogue, target, manifest)
@@ -199,13 +211,6 @@ def _describe_origin(workspace: Workspace, seed: int, split: Split, chosen: Mapp
         code_version=version("curate-behaviour"),
         parents=(split.id, _hash_labels(chosen)),
     )
-
-
-def _write_side(
-    exporters: Mapping[str, Exporter], folder: Path, side: str, items: Sequence[ExportItem], facts: ExportFacts
-) -> None:
-    for exporter in exporters.values():
-        exporter.write(folder, side, items, facts)
 
 
 def _register(workspace: Workspace, catalogue: Catalogue, target: Path, manifest: Manifest) -> None:

@@ -64,6 +64,7 @@ def split(workspace: Workspace, as_json: bool, **asked: Any) -> None:
 @click.option("--name", help="Name of the set [default: that of the folder].")
 @click.option("--axis", help="Which labels [default: the primary axis].")
 @click.option("--seed", type=click.IntRange(0), help="[default: as in curate.toml]")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write the key frames that COCO names.")
 @workspace_option
 @json_option
 def export(workspace: Workspace, out: str, as_json: bool, **asked: Any) -> None:

@@ -291,7 +291,7 @@ def _train(loop: _Loop, name: str) -> F1:
     out = loop.workspace.folder("exports") / name
     values = []
     with loop.clock.stage("export, training and gate"):
-        options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name}
+        options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name, "pictures": True}
         manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, **options)  # type: ignore[arg-type]
         models = [train_model(loop.workspace, loop.catalogue, out, seed=seed) for seed in loop.settings.model_seeds]
         for model in models:

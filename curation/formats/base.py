@@ -95,6 +95,10 @@ class Exporter(Protocol):
         """
         ...
 
+    def list_pictures(self, items: Sequence[ExportItem]) -> dict[str, ExportItem]:
+        """Return the pictures that the format names: file name relative to the folder → an item whose key frame it shows."""
+        ...
+
     def read(self, folder: Path, side: str) -> list[Sample]:
         """Read back what `write` wrote for that side.
 

@@ -1,4 +1,4 @@
-"""COCO person keypoints as an export format: ``<side>.coco.json``.
+"""COCO person keypoints as an export format: ``<side>.coco.json``, and the key frames it names under ``images/``.
 
 After the COCO data format (https://cocodataset.org/#format-data): one image per key frame, one annotation per student on it, one
 category per behaviour, each with the names and the (1-based) limbs of the skeleton. Coordinates are px of the full frame from its
@@ -63,6 +63,10 @@ class CocoExporter:
         name = f"{side}.coco.json"
         write_text(folder / name, json.dumps(content, indent=None, separators=(",", ":"), ensure_ascii=False) + "\n")
         return [name]
+
+    def list_pictures(self, items: Sequence[ExportItem]) -> dict[str, ExportItem]:
+        """Return every key frame, once."""
+        return {name_image(item.clip.id, item.key_frame): item for item in items}
 
     def read(self, folder: Path, side: str) -> list[Sample]:
         """Read ``<side>.coco.json``."""

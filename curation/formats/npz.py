@@ -31,6 +31,10 @@ class SequenceExporter:
         write_sequences(folder / name, sequences)
         return [name]
 
+    def list_pictures(self, items: Sequence[ExportItem]) -> dict[str, ExportItem]:
+        """Return nothing: a sequence file has no pictures."""
+        return {}
+
     def read(self, folder: Path, side: str) -> list[Sample]:
         """Read ``<side>.npz``."""
         path = folder / f"{side}.npz"

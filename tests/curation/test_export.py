@@ -6,15 +6,20 @@ import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
+from fixtures_labelstudio import fill_workspace
 
 from curation.building import build_folder, hash_tree
 from curation.certificate import verify_certificate
+from curation.config import Config, create_workspace
 from curation.export import export_set, list_manifest_members, read_export
+from curation.images import load_image
+from curation.media import read_frame
 from curation.split import make_split, read_split
-from schemas.errors import FormatError, InvalidField, LeakError, NotEnoughData, StorageError, UnknownName
+from schemas.errors import FormatError, InvalidField, LeakError, MediaError, NotEnoughData, StorageError, UnknownName
 from schemas.manifest import read_manifest, write_manifest
-from schemas.records import PredictedSpan, Verdict
+from schemas.records import HumanSpan, PredictedSpan, Verdict
 from schemas.sequences import read_sequences
 
 
@@ -244,3 +249,56 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(make_school, tmp_path)
     finally:
         subprocess.run(["umount", small], check=True)
     export_set(*school.all, small / "set")
+
+
+@pytest.fixture
+def filmed(tmp_path):
+    """A workspace of two real videos with three people each, all labelled; one lesson is for test."""
+    workspace = create_workspace(tmp_path / "filmed", Config())
+    catalogue, arrays = fill_workspace(workspace, clips=2)
+    with catalogue:
+        spans = [
+            HumanSpan(tubelet_id=t.id, axis="behaviour", value=("write", "attend")[k % 2], annotator="ann")
+            for k, t in enumerate(catalogue.list_tubelets())
+        ]
+        catalogue.add_annotations(spans)
+        make_split(workspace, catalogue, test_lessons=["lesson-1"])
+        yield workspace, catalogue, arrays
+
+
+def test_the_pictures_that_coco_names_are_the_clips_key_frames(filmed, tmp_path):
+    workspace, catalogue, arrays = filmed
+    options = {"formats": ("coco", "sequences"), "balance": "none", "pictures": True}
+    manifest = export_set(workspace, catalogue, arrays, tmp_path / "set", **options)
+    clips = {clip.id: clip for clip in catalogue.list_clips()}
+    named = []
+    for side in ("train", "test"):
+        content = json.loads((tmp_path / "set" / f"{side}.coco.json").read_text("utf-8"))
+        for row in content["images"]:
+            named.append(row["file_name"])
+            picture = load_image(tmp_path / "set" / row["file_name"])
+            clip = clips[row["clip_id"]]
+            frame = read_frame(clip.uri, row["frame"], timestamps=clip.timestamps)
+            assert picture.shape == (row["height"], row["width"], 3)
+            assert np.abs(picture.astype(int) - frame).mean() < 1.5
+            other = read_frame(clip.uri, (row["frame"] + 7) % clip.n_frames, timestamps=clip.timestamps)
+            assert np.abs(picture.astype(int) - other).mean() > 3
+    assert len(set(named)) == 4
+    assert set(named) <= set(manifest.files)
+    again = export_set(workspace, catalogue, arrays, tmp_path / "again", name="set", **options)
+    assert again.files == manifest.files
+
+
+def test_pictures_need_the_videos_that_were_added(filmed, tmp_path):
+    workspace, catalogue, arrays = filmed
+    source = workspace.root / "clip0.mp4"
+    with source.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(MediaError, match=r"clip0\.mp4: has changed since it was added"):
+        export_set(workspace, catalogue, arrays, tmp_path / "set", formats=("coco",), pictures=True)
+    source.unlink()
+    with pytest.raises(MediaError, match=r"clip0\.mp4: no such file"):
+        export_set(workspace, catalogue, arrays, tmp_path / "set", formats=("coco",), pictures=True)
+    assert not (tmp_path / "set").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name != "filmed"]
+    export_set(workspace, catalogue, arrays, tmp_path / "set", formats=("coco",))

@@ -14,7 +14,7 @@ SEED = 20261
 
 
 def _words(root, out):
-    return ["export", out, "--name", "set", "--format", "sequences", "--format", "coco", "-w", root]
+    return ["export", out, "--name", "set", "--format", "sequences", "--format", "coco", "--no-pictures", "-w", root]
 
 
 def test_killed_at_any_moment_and_run_again(make_school, tmp_path):

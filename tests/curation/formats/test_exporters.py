@@ -116,6 +116,15 @@ def test_a_proposal_is_never_an_item():
         )  # fmt: skip
 
 
+def test_coco_shows_every_key_frame_once_and_sequences_none():
+    items = make_items(0)
+    shown = EXPORTERS.load("coco")().list_pictures([*items, *items])
+    assert {(item.clip.id, item.key_frame) for item in shown.values()} == {(item.clip.id, item.key_frame) for item in items}
+    assert len(shown) == len({(item.clip.id, item.key_frame) for item in items})
+    assert all(name == f"images/{item.clip.id}_{item.key_frame:06d}.jpg" for name, item in shown.items())
+    assert EXPORTERS.load("sequences")().list_pictures(items) == {}
+
+
 def read_coco(tmp_path, items):
     EXPORTERS.load("coco")().write(tmp_path, "val", items, FACTS)
     return json.loads((tmp_path / "val.coco.json").read_text("utf-8"))
