@@ -248,7 +248,11 @@ def test_tracks_get_content_ids_in_order_of_appearance():
 
     def person(start, x):
         return PersonTrack(
-            frames=[start, start + 1], boxes_xyxy=_boxes((x, 50), (x, 50)), pose_px=np.zeros((2, 33, 4)), scores=[1, 1]
+            number=start,
+            frames=[start, start + 1],
+            boxes_xyxy=_boxes((x, 50), (x, 50)),
+            pose_px=np.zeros((2, 33, 4)),
+            scores=[1, 1],
         )
 
     late, early = make_tracks(clip, [person(4, 150), person(0, 50)], "pipe")[::-1]
