@@ -10,7 +10,7 @@ from curation.benchmarks import BenchResult
 
 __all__ = ["PARTS", "bench_people"]
 
-PARTS = Registry("part of `bench people`", {})
+PARTS = Registry("part of `bench people`", {"speed": "curation.benchmarks.people_speed:bench_speed"})
 """Name → function (rounds, seed) → `BenchResult`. Each stands alone: `curate bench people --part NAME`."""
 
 

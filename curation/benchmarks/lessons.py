@@ -1,0 +1,32 @@
+"""Rendered lessons for benchmarks, kept from run to run: the same settings give the same bytes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["SHAPES", "render_lesson"]
+
+SHAPES = {6: (2, 3, (960, 540)), 20: (4, 5, (1280, 720)), 30: (5, 6, (1920, 1080)), 40: (5, 8, (1920, 1080))}
+"""Students → rows, columns and size of the picture (width, height)."""
+
+
+def render_lesson(students: int, *, seconds: float, seed: int, fps: float = 12.0, light: str = "normal") -> Path:
+    """Return a lesson from one camera, rendered now if it is not in ``$XDG_CACHE_HOME/curate/bench`` (``~/.cache``) yet.
+
+    Args:
+        students: a key of `SHAPES`.
+        seconds: length.
+        seed: another seed, another class and room.
+        fps: frames per second.
+        light: a level of `curation.render.light.LIGHTS`.
+    """
+    from curation.render.classroom import render_classroom
+
+    rows, columns, size = SHAPES[students]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "bench"
+    folder = cache / f"{students}-students-{seconds:g}-s-{fps:g}-fps-{light}-{seed}"
+    (clip,) = render_classroom(
+        folder, seed=seed, lessons=1, cameras=1, rows=rows, columns=columns, seconds=seconds, fps=fps, size=size, light=light
+    )
+    return clip
