@@ -41,6 +41,9 @@ class Preannotation(_Section):
     window: float = Field(default=2.0, gt=0, le=60, description="length of a tubelet, seconds")
     detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between two looks at the whole picture")
     detector: str = "tiles"
+    faces: bool = Field(default=False, description="read head angles, eyes and mouths of faces of 40 px and more (15 ms each)")
+    faces_fps: float = Field(default=12.0, gt=0, le=240, description="how often a second; blinks need 12")
+    hands: bool = Field(default=False, description="find 21 points of each hand (40 ms each)")
     engine: str = Field(default="local", description="where the work is done: local or ray")
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
 

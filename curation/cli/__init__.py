@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("media:add", "Add videos and images to the workspace."),
     "preannotate": ("media:preannotate", "Find people, tracks, poses and tubelets, and propose behaviours."),
     "propose": ("propose:propose", "Write Label Studio tasks with proposals for images or videos (no workspace needed)."),
+    "blur": ("blur:blur", "Write copies of clips with faces or heads covered."),
     "label": ("label:label", "Push tasks to Label Studio, pull annotations back."),
     "backend": ("servers:backend", "Serve the models to Label Studio."),
     "up": ("servers:up", "Start Label Studio, the ML backend and FiftyOne's app, on loopback."),

@@ -11,7 +11,7 @@ import click
 
 from curation.config import Workspace, find_workspace
 
-__all__ = ["emit_result", "json_option", "show_progress", "workspace_option"]
+__all__ = ["blur_option", "emit_result", "json_option", "show_progress", "tell_replaced", "workspace_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -35,6 +35,21 @@ def workspace_option(function: F) -> F:
 def json_option(function: F) -> F:
     """Add ``--json``; the command gets `as_json` and hands it to `emit_result`."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")(function)
+
+
+def blur_option(function: F) -> F:
+    """Add ``--blur faces|heads``; the command gets None where it is not given."""
+    return click.option(
+        "--blur",
+        type=click.Choice(["faces", "heads"]),
+        help="Cover faces or heads in every copy of the media, from now on [default: as in curate.toml]. Sources stay as they are.",
+    )(function)
+
+
+def tell_replaced(copies: int, command: str) -> None:
+    """Say on stderr that copies of media were deleted because they showed more than they may, and what makes the others anew."""
+    if copies:
+        click.echo(f"{copies} copies showed more than they may and were deleted; `{command}` makes its own anew", err=True)
 
 
 def emit_result(line: str, data: dict[str, Any], *, as_json: bool) -> None:

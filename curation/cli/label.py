@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from curation.cli.common import emit_result, json_option, workspace_option
+from curation.cli.common import blur_option, emit_result, json_option, tell_replaced, workspace_option
 
 if TYPE_CHECKING:
+    from curation.blur import Level
     from curation.config import Workspace
 
 __all__ = ["label"]
@@ -24,9 +25,10 @@ def label() -> None:
 
 @label.command()
 @click.option("--only", "only", type=click.File(), help="A file with one tubelet id per line: push only their windows (- = stdin).")
+@blur_option
 @workspace_option
 @json_option
-def push(workspace: Workspace, only: TextIO | None, as_json: bool) -> None:
+def push(workspace: Workspace, only: TextIO | None, blur: Level | None, as_json: bool) -> None:
     """Give every window its task in Label Studio: the key frame, boxes, skeletons and proposed behaviours.
 
     Run again after an interruption, after `add`, or with a newer model: each task is there once, unlabelled ones get new proposals.
@@ -37,8 +39,10 @@ def push(workspace: Workspace, only: TextIO | None, as_json: bool) -> None:
     from curation.store import ArrayStore, Catalogue
 
     ids = [line.strip() for line in only if line.strip()] if only is not None else None
+    arrays = ArrayStore(workspace.folder("arrays"))
     with Catalogue.open(workspace.catalogue_url) as catalogue, _show_tasks("push") as progress:
-        done = push_tasks(workspace, catalogue, ArrayStore(workspace.folder("arrays")), tubelet_ids=ids, progress=progress)
+        done = push_tasks(workspace, catalogue, arrays, tubelet_ids=ids, blur=blur, progress=progress)
+    tell_replaced(done.replaced, "curate review open")
     if not done.backend and not as_json:
         click.echo("the ML backend does not run, so Label Studio was not connected to it; `curate up` starts it", err=True)
     taken = f", {done.removed} doubles removed" if done.removed else ""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curation.cli.common import emit_result, json_option, workspace_option
+from curation.cli.common import blur_option, emit_result, json_option, tell_replaced, workspace_option
 from curation.config import Workspace
 
 if TYPE_CHECKING:
+    from curation.blur import Level
     from curation.store import CurrentLabel
 
 __all__ = ["review"]
@@ -27,17 +28,22 @@ def review() -> None:
 @click.option("--port", type=click.IntRange(1024, 65535), help="Port of the app [default: the workspace's].")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @click.option("--build", is_flag=True, help="Only build the review; start no app.")
+@blur_option
 @json_option
-def open_(workspace: Workspace, axis: str | None, port: int | None, no_browser: bool, build: bool, as_json: bool) -> None:
+def open_(
+    workspace: Workspace, axis: str | None, port: int | None, no_browser: bool, build: bool, blur: Level | None, as_json: bool
+) -> None:
     """Build the review from the catalogue and open it, the highest loss first.
 
     An app that `curate up` has started shows the new review at the same address; otherwise one is started here, until Ctrl-C.
     """
+    from curation.privacy import protect_copies
     from curation.review.app import build_review, find_page, is_running, run_app
 
     axis = workspace.taxonomy.primary.id if axis is None else workspace.taxonomy.axis(axis).id
     port = port or workspace.config.ports.fiftyone
     running = is_running(workspace, port)
+    tell_replaced(protect_copies(workspace, blur), "curate label push")
     built = build_review(workspace, axis)
     page = find_page(built.name, port)
     for clip, reason in built.problems.items():

@@ -8,18 +8,20 @@ gets it.
 from __future__ import annotations
 
 import fcntl
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from attrs import frozen
 
+from curation.blur import Level
 from curation.config import Workspace
 from curation.labelstudio.account import load_account
 from curation.labelstudio.client import Client
 from curation.labelstudio.server import FRAMES
 from curation.labelstudio.tasks import build_task, load_tracks, plan_tasks, write_frames
+from curation.privacy import protect_copies
 from curation.processes import find_server
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import NotEnoughData, ServerError
@@ -33,7 +35,10 @@ _BATCH = 25
 
 @frozen(kw_only=True)
 class PushResult:
-    """What a push did. `created` new tasks, `there` already, `predicted` tasks that got a (newer) prediction, `removed` doubles."""
+    """What a push did. `created` new tasks, `there` already, `predicted` tasks that got a (newer) prediction, `removed` doubles.
+
+    `replaced` copies of media showed more than the workspace's blur lets them, and were deleted.
+    """
 
     project: int
     url: str
@@ -42,6 +47,7 @@ class PushResult:
     predicted: int
     removed: int
     backend: bool
+    replaced: int = 0
 
 
 @frozen(kw_only=True)
@@ -59,6 +65,7 @@ def push_tasks(
     arrays: ArrayStore,
     *,
     tubelet_ids: Collection[str] | None = None,
+    blur: Level | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PushResult:
     """Make the project, and give it every window's task with its newest proposals.
@@ -70,10 +77,12 @@ def push_tasks(
         catalogue: tubelets and proposals.
         arrays: boxes and poses.
         tubelet_ids: push only windows with one of these; None = all.
+        blur: what to cover in the pictures, from now on; None = as the workspace says. Pictures that show more are made again.
         progress: called with (tasks done, tasks in all).
 
     Raises:
         NotEnoughData: if there are no tubelets yet.
+        InvalidField: if `blur` is weaker than what the workspace says.
         ServerError: if Label Studio is down, also in the middle, or another push of this workspace runs; run it again then.
         AuthError: if it refuses the token.
     """
@@ -83,6 +92,9 @@ def push_tasks(
         plans = plan_tasks(workspace, catalogue, tubelet_ids)
         if not plans:
             raise NotEnoughData("tubelets to push (run `curate add` and `curate preannotate`)", 1, 0)
+        replaced = protect_copies(workspace, blur)
+        if replaced:
+            deque(write_frames(workspace, plan_tasks(workspace, catalogue)), maxlen=0)
         project = _prepare_project(workspace, client, account.document_root)
         backend = _link_backend(workspace, client, project)
         proposals = collect_proposals(workspace, catalogue)
@@ -112,6 +124,7 @@ def push_tasks(
         predicted=predicted,
         removed=removed,
         backend=backend,
+        replaced=replaced,
     )
 
 

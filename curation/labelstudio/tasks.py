@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from curation.config import Workspace
 from curation.labelstudio.server import FRAMES
+from curation.privacy import open_shown_frames
 from curation.store import ArrayStore, Catalogue
 from curation.tubelets import box_at, plan_windows, pose_at
 from schemas.errors import InvalidField
@@ -76,6 +77,8 @@ def find_frame(workspace: Workspace, plan: TaskPlan) -> Path:
 def write_frames(workspace: Workspace, plans: Iterable[TaskPlan]) -> Iterator[TaskPlan]:
     """Write the key frames that are missing, one pass per clip, and yield each plan when its picture is there.
 
+    Heads or faces are covered where the workspace says so; see `curation.privacy`.
+
     Raises:
         MediaError: if a clip's file cannot be read.
         StorageError: if the disk is full.
@@ -83,15 +86,12 @@ def write_frames(workspace: Workspace, plans: Iterable[TaskPlan]) -> Iterator[Ta
     by_clip: dict[str, list[TaskPlan]] = defaultdict(list)
     for plan in plans:
         by_clip[plan.clip.id].append(plan)
-    for group in by_clip.values():
-        missing = {plan.frame: find_frame(workspace, plan) for plan in group if not find_frame(workspace, plan).exists()}
-        if missing:
-            from curation.media import iter_frames
-
-            clip = group[0].clip
-            for index, _, rgb in iter_frames(clip.uri, sorted(missing), timestamps=clip.timestamps):
+    with open_shown_frames(workspace) as show:
+        for group in by_clip.values():
+            missing = {plan.frame: find_frame(workspace, plan) for plan in group if not find_frame(workspace, plan).exists()}
+            for index, _, rgb in show(group[0].clip, sorted(missing)):
                 _write_jpeg(missing[index], rgb)
-        yield from group
+            yield from group
 
 
 def build_task(

@@ -17,6 +17,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.config import Workspace
+from curation.privacy import ShowFrames, open_shown_frames
 from schemas.errors import FormatError, MediaError
 from schemas.files import write_bytes, write_text
 from schemas.records import Clip, PoseTrack, Tubelet
@@ -90,6 +91,8 @@ def write_strips(
 ) -> dict[str, str]:
     """Write the strips that are missing, decoding each clip once; return {clip id: reason} for media that could not be read.
 
+    Heads or faces are covered where the workspace says so; see `curation.privacy`.
+
     Args:
         workspace: where `crops/` lies.
         clips: by id, the clips of the tubelets.
@@ -97,16 +100,17 @@ def write_strips(
         strips: their plans, by tubelet id.
     """
     _check_layout(workspace)
-    wanted: dict[str, list[Tubelet]] = defaultdict(list)
-    for tubelet in tubelets:
-        if not strip_path(workspace, tubelet).is_file():
-            wanted[tubelet.clip_id].append(tubelet)
     problems: dict[str, str] = {}
-    for clip_id in sorted(wanted):
-        try:
-            _write_clip(workspace, clips[clip_id], wanted[clip_id], strips)
-        except MediaError as error:
-            problems[clip_id] = str(error)
+    with open_shown_frames(workspace) as show:
+        wanted: dict[str, list[Tubelet]] = defaultdict(list)
+        for tubelet in tubelets:
+            if not strip_path(workspace, tubelet).is_file():
+                wanted[tubelet.clip_id].append(tubelet)
+        for clip_id in sorted(wanted):
+            try:
+                _write_clip(workspace, clips[clip_id], wanted[clip_id], strips, show)
+            except MediaError as error:
+                problems[clip_id] = str(error)
     return problems
 
 
@@ -134,16 +138,16 @@ def _check_layout(workspace: Workspace) -> None:
     write_text(stamp, text)
 
 
-def _write_clip(workspace: Workspace, clip: Clip, tubelets: Sequence[Tubelet], strips: Mapping[str, Strip]) -> None:
-    from curation.media import iter_frames
-
+def _write_clip(
+    workspace: Workspace, clip: Clip, tubelets: Sequence[Tubelet], strips: Mapping[str, Strip], show: ShowFrames
+) -> None:
     waiting: dict[int, list[tuple[str, int]]] = defaultdict(list)
     for tubelet in tubelets:
         for panel, frame in enumerate(strips[tubelet.id].frames):
             waiting[frame].append((tubelet.id, panel))
     by_id = {tubelet.id: tubelet for tubelet in tubelets}
     panels: dict[str, list[Any]] = {tubelet.id: [None] * len(strips[tubelet.id].frames) for tubelet in tubelets}
-    for frame, _, rgb in iter_frames(clip.uri, sorted(waiting)):
+    for frame, _, rgb in show(clip, sorted(waiting)):
         for tubelet_id, panel in waiting.pop(frame, ()):
             strip = strips[tubelet_id]
             panels[tubelet_id][panel] = _cut_panel(rgb, strip, panel)
