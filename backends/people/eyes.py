@@ -34,6 +34,8 @@ _NOISE_SECONDS = 1.5
 _FASTEST = 80.0
 _OPEN = 0.9
 """Quantile of a person's aspect ratios that counts as open."""
+_CLOSED = 0.4
+"""Share of the open eye under which an eye is closed already, so that it cannot blink."""
 
 
 def compute_eye_aspects(points_px: NDArray[Any]) -> NDArray[np.float64]:
@@ -140,7 +142,7 @@ def find_blinks(
     check_range("least_depth", least_depth, 0, 1)
     at = check_array("times", times, (None,)).astype(np.float64)
     given = np.asarray(aspects, np.float64)
-    eyes = check_array("aspects", given.reshape(len(given), -1), (len(at), None))
+    eyes = check_array("aspects", given[:, None] if given.ndim == 1 else given, (len(at), None))
     if yaw is not None:
         turns = _is_turning(at, check_array("yaw", yaw, (len(at),)).astype(np.float64))
         eyes = np.where(turns[:, None], np.nan, eyes)
@@ -174,7 +176,10 @@ def _measure_dips(at: NDArray[np.float64], eye: NDArray[np.float64], longest: fl
     """Return how far an eye (T,) is closed against before and after, (T,) in [0, 1], NaN where it is not seen."""
     known = np.isfinite(eye)
     dips = np.full(len(eye), np.nan)
-    dips[known] = 1 - eye[known] / np.maximum(_close(at[known], eye[known], longest), 1e-9)
+    if known.any():
+        around = _close(at[known], eye[known], longest)
+        closed = around < _CLOSED * np.quantile(eye[known], _OPEN)
+        dips[known] = np.where(closed, 0.0, 1 - eye[known] / np.maximum(around, 1e-9))
     return dips
 
 
