@@ -23,7 +23,8 @@ from backends.people.trail import Trail
 __all__ = ["Tracker"]
 
 _LEAST_IOU = 0.25
-_LEAST_SCORE = 0.5
+_LEAST_SCORE, _HOPELESS_SCORE = 0.5, 0.02
+"""From the first on the network is sure that a body is there; under the second it is sure that there is none."""
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
 _STOOD_STILL = 0.85
@@ -251,5 +252,6 @@ def _continue(tracks: list[_Live], boxes: NDArray[np.float32], poses: Poses) -> 
     near = (compute_ious(boxes, own_boxes) >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
     areas = np.prod(np.maximum(own_boxes[:, 2:] - own_boxes[:, :2], 0), axis=1)
     still = compute_oks(own_poses, poses.pose_px, areas) >= _HARDLY_MOVED
-    result: NDArray[np.bool_] = near.diagonal() & ((poses.scores >= _LEAST_SCORE) | still.diagonal())
+    sure, possible = poses.scores >= _LEAST_SCORE, poses.scores >= _HOPELESS_SCORE
+    result: NDArray[np.bool_] = near.diagonal() & (sure | (possible & still.diagonal()))
     return result

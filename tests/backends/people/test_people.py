@@ -8,7 +8,7 @@ from backends.people.base import PersonDetector
 from backends.people.people import PIPELINE, PeopleFinder
 from backends.people.pose import PoseEstimator
 from backends.people.tasks import open_task, to_task_image
-from backends.people.tiles import TileDetector, plan_tiles
+from backends.people.tiles import TileDetector
 from schemas.errors import InvalidField, UnknownName
 
 pytestmark = pytest.mark.usefixtures("bundle_folder")
@@ -18,19 +18,6 @@ pytestmark = pytest.mark.usefixtures("bundle_folder")
 def detector(bundle_folder):
     with TileDetector() as detector:
         yield detector
-
-
-@pytest.mark.parametrize("size", [(960, 540), (540, 960), (512, 512), (33, 500)])
-@pytest.mark.parametrize("scale", [1.0, 0.5, 1 / 3])
-def test_tiles_cover_the_frame_and_overlap(size, scale):
-    tiles = plan_tiles(*size, scale, overlap=0.33)
-    side = tiles[0, 2]
-    assert side == scale * min(size)
-    for axis in (0, 1):
-        centres = np.unique(tiles[:, axis].round(6))
-        assert centres[0] == pytest.approx(side / 2)
-        assert centres[-1] == pytest.approx(size[axis] - side / 2)
-        assert (np.diff(centres) <= side * 0.67 + 1e-6).all()
 
 
 def test_one_person_in_the_photo_with_the_nose_in_the_face(detector, astronaut):
@@ -106,7 +93,7 @@ def test_pose_of_a_given_box(astronaut):
 def test_registry_and_protocol(detector):
     assert isinstance(detector, PersonDetector)
     assert DETECTORS.load("tiles") is TileDetector
-    with pytest.raises(UnknownName, match="unknown people detector 'yolo'; known: tiles"):
+    with pytest.raises(UnknownName, match="unknown people detector 'yolo'; known: faces, mediapipe-object, onnx, tiles"):
         PeopleFinder(detector="yolo")
 
 
@@ -136,6 +123,41 @@ def test_still_image_empty_video_and_nobody(astronaut):
         assert track.frames.tolist() == [0]
         assert finder.process([]) == []
         assert finder.process((i, i / 5, np.full((120, 160, 3), 90, np.uint8)) for i in range(4)) == []
+
+
+def test_who_is_hidden_for_a_moment_is_filled_and_marked(astronaut):
+    frames = [(i, i / 5, np.full_like(astronaut, 120) if i in (4, 5, 6) else astronaut) for i in range(10)]
+    with PeopleFinder() as finder:
+        (track,) = finder.process(frames)
+    assert track.frames.tolist() == list(range(10))
+    assert np.flatnonzero(track.filled).tolist() == [4, 5, 6]
+    assert (track.scores[track.filled] == 0).all()
+    assert (track.pose_px[track.filled][..., 3] == 0).all()
+    assert np.abs(track.pose_px[4:7, 0, :2] - track.pose_px[3, 0, :2]).max() < 5
+
+
+def test_who_comes_in_is_found_soon_though_the_room_was_still(astronaut):
+    import cv2
+
+    empty = np.full((400, 600, 3), 150, np.uint8)
+    busy = empty.copy()
+    busy[100:400, 200:500] = cv2.resize(astronaut, (300, 300), interpolation=cv2.INTER_AREA)
+    with PeopleFinder(detect_every=600, detect_rarest=600) as finder:
+        (track,) = finder.process((i, i / 3, empty if i < 9 else busy) for i in range(14))
+    assert track.frames.tolist() == [9, 10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "oc-sort"])
+def test_box_trackers_follow_detections_of_every_frame(astronaut, tracker):
+    with PeopleFinder(tracker=tracker, detect_every=600) as finder:
+        (track,) = finder.process(pan(astronaut, 5, 8))
+    assert track.frames.tolist()[-4:] == [1, 2, 3, 4]
+    assert np.abs(np.diff(track.pose_px[:, 0, 0]) - 8).max() < 8
+
+
+def test_an_unknown_tracker_is_refused():
+    with pytest.raises(UnknownName, match="unknown people tracker 'sort'; known: bytetrack, landmarks, oc-sort"):
+        PeopleFinder(tracker="sort")
 
 
 def test_who_leaves_is_absent_from_then_on(astronaut):
