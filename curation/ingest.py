@@ -38,6 +38,7 @@ class Sidecar(BaseModel):
     context: dict[str, str] = Field(default_factory=dict)
     seats: list[_SeatFile] = Field(default_factory=list)
     render: dict[str, Any] | None = Field(default=None, description="settings of a rendered clip; not used here")
+    capture: dict[str, Any] | None = Field(default=None, description="where a recording comes from; not used here")
 
 
 @frozen(kw_only=True)

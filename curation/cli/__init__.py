@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("workspace:init", "Make a workspace."),
     "doctor": ("doctor:doctor", "Check this machine and the workspace; --fix repairs what it can."),
     "models": ("models:models", "Fetch or build the pose, hand and face bundles; list models."),
+    "capture": ("capture:capture", "Record cameras live, and add what was filmed."),
     "add": ("media:add", "Add videos and images to the workspace."),
     "preannotate": ("media:preannotate", "Find people, tracks, poses and tubelets, and propose behaviours."),
     "propose": ("propose:propose", "Write Label Studio tasks with proposals for images or videos (no workspace needed)."),
