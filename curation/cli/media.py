@@ -15,6 +15,8 @@ from curation.cli.common import emit_result, json_option, show_progress, workspa
 if TYPE_CHECKING:
     from curation.config import Workspace
     from curation.preannotate import PreannotateProgress, PreannotateResult
+    from curation.readings import ReadResult
+    from curation.store import Catalogue
 
 __all__ = ["add", "preannotate"]
 
@@ -100,8 +102,21 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
             return
         with _show_board() as progress:
             result = work.preannotate(workspace, catalogue, arrays, proposer=proposer, progress=progress, **how)
-    emit_result(_describe(result), _to_data(result), as_json=as_json)
-    _exit_with(result.set_aside)
+        read = _read_closely(workspace, catalogue, how)
+    line = f"{_describe(result)}; {read.faces} faces and {read.hands} hands read" if read.clips else _describe(result)
+    emit_result(line, {**_to_data(result), "faces": read.faces, "hands": read.hands}, as_json=as_json)
+    _exit_with([*result.set_aside, *read.set_aside])
+
+
+def _read_closely(workspace: Workspace, catalogue: Catalogue, how: dict[str, Any]) -> ReadResult:
+    """Read faces and hands where the workspace asks for it, in frames with their rate on stderr."""
+    from tqdm import tqdm
+
+    from curation.readings import read_people
+
+    chosen = {name: how[name] for name in ("engine", "workers", "address")}
+    with tqdm(desc="faces and hands", unit="frame", delay=2, file=sys.stderr, leave=False, mininterval=0.5) as bar:
+        return read_people(workspace, catalogue, progress=bar.update, **chosen)
 
 
 @contextmanager
