@@ -39,8 +39,10 @@ class Preannotation(_Section):
 
     fps: float = Field(default=6.0, gt=0, le=240, description="sampled frames per second")
     window: float = Field(default=2.0, gt=0, le=60, description="length of a tubelet, seconds")
-    detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between two looks at the whole picture")
+    detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between looks at the whole picture")
+    detect_rarest: float = Field(default=16.0, gt=0, le=3600, description="the same in a still room")
     detector: str = "tiles"
+    tracker: str = Field(default="landmarks", description="who is who from frame to frame: landmarks, bytetrack or oc-sort")
     faces: bool = Field(default=False, description="read head angles, eyes and mouths of faces of 40 px and more (15 ms each)")
     faces_fps: float = Field(default=12.0, gt=0, le=240, description="how often a second; blinks need 12")
     hands: bool = Field(default=False, description="find 21 points of each hand (40 ms each)")

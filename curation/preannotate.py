@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from curation.recording import ClipRecorder, Desk
     from curation.store import ArrayStore, Catalogue
 
-__all__ = ["PreannotateProgress", "PreannotateResult", "name_pipeline", "preannotate", "repropose"]
+__all__ = ["PreannotateProgress", "PreannotateResult", "make_engine", "name_pipeline", "preannotate", "repropose"]
 
 STAGE = "curation.engines.people:open_people_stage"
 
@@ -92,16 +92,17 @@ def preannotate(
         ModelError: if the models are not there.
         StorageError: if the disk is full; what was recorded before stays.
     """
-    from backends.people import DETECTORS
+    from backends.people import DETECTORS, TRACKERS
     from curation.recording import Desk
 
     started = time.monotonic()
     settings = workspace.config.preannotation
     settings = settings.model_copy(update={"fps": settings.fps if fps is None else fps})
-    if settings.detector not in DETECTORS:
-        raise UnknownName(DETECTORS.kind, settings.detector, DETECTORS)
+    for known, name in ((DETECTORS, settings.detector), (TRACKERS, settings.tracker)):
+        if name not in known:
+            raise UnknownName(known.kind, name, known)
     log = workspace.folder("logs") / "workers.log"
-    runner = _make_engine(engine or settings.engine, address, settings.workers if workers is None else workers, log)
+    runner = make_engine(engine or settings.engine, address, settings.workers if workers is None else workers, log)
     clips = catalogue.list_clips()
     todo = _list_todo(catalogue, clips, name_pipeline(settings))
     if not todo:
@@ -127,7 +128,13 @@ def preannotate(
     return evolve(book.result, there=len(clips) - len(todo), frames=book.state.frames, seconds=time.monotonic() - started)
 
 
-def _make_engine(name: str, address: str | None, workers: int, log: Path) -> Any:
+def make_engine(name: str, address: str | None, workers: int, log: Path) -> Any:
+    """Return the engine of that name.
+
+    Raises:
+        UnknownName: if there is none.
+        InvalidField: if it takes no address.
+    """
     engine = ENGINES.load(name)
     options: dict[str, Any] = {"workers": workers, "log": log}
     if address is not None:
@@ -159,10 +166,11 @@ def repropose(workspace: Workspace, catalogue: Catalogue, arrays: ArrayStore, *,
 
 
 def name_pipeline(settings: Preannotation) -> str:
-    """Return the name under which the catalogue records who found the people: detector and pipeline with its version."""
+    """Return the name under which the catalogue records who found the people: detector, pipeline and version, special tracker."""
     from backends.people.people import PIPELINE
 
-    return f"{settings.detector}/{PIPELINE}"
+    name = f"{settings.detector}/{PIPELINE}"
+    return name if settings.tracker == "landmarks" else f"{name}/{settings.tracker}"
 
 
 def _list_todo(catalogue: Catalogue, clips: Sequence[Clip], pipeline: str) -> list[Clip]:

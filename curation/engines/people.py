@@ -33,12 +33,12 @@ _FOLLOWED_OVER = 2.0
 
 def list_options(settings: Any) -> dict[str, Any]:
     """Return what `open_people_stage` takes, from a workspace's settings for pre-annotation."""
-    return {name: getattr(settings, name) for name in ("detector", "detect_every", "window", "fps")}
+    return {name: getattr(settings, name) for name in ("detector", "detect_every", "detect_rarest", "tracker", "window", "fps")}
 
 
 @contextmanager
 def open_people_stage(
-    *, detector: str, detect_every: float, window: float, fps: float
+    *, detector: str, detect_every: float, window: float, fps: float, detect_rarest: float = 16.0, tracker: str = "landmarks"
 ) -> Iterator[Callable[[Clip], Iterator[Step]]]:
     """Load the models and yield a function from a clip to steps through the frames that its windows sample.
 
@@ -46,9 +46,11 @@ def open_people_stage(
 
     Args:
         detector: an entry of `backends.people.DETECTORS`.
-        detect_every: seconds between two looks at the whole picture.
+        detect_every: seconds between two looks at the whole picture where it changes.
         window: length of a window in seconds.
         fps: samples per second.
+        detect_rarest: seconds between two looks at the whole picture in a still room.
+        tracker: an entry of `backends.people.TRACKERS`.
 
     Raises:
         ModelError: if the models are not there.
@@ -56,7 +58,7 @@ def open_people_stage(
     """
     from backends.people.people import PeopleFinder
 
-    with PeopleFinder(detector=detector, detect_every=detect_every) as finder:
+    with PeopleFinder(detector, detect_every, detect_rarest=detect_rarest, tracker=tracker) as finder:
 
         def find_people(clip: Clip) -> Iterator[Step]:
             if hash_file(clip.uri) != clip.sha256:

@@ -166,9 +166,19 @@ def test_an_empty_workspace_and_unknown_names(place, small_model):
     assert place.run(small_model).clips == 0
     with pytest.raises(UnknownName, match="unknown engine 'moon'; known: local, ray"):
         place.run(small_model, engine="moon")
-    other = create_workspace(place.workspace.root.with_name("other"), Config(preannotation=Preannotation(detector="radar")))
-    with pytest.raises(UnknownName, match="unknown people detector 'radar'; known: tiles"):
-        preannotate(other, place.catalogue, place.arrays, proposer=load_proposer(small_model))
+    for setting, message in (
+        ("detector", "unknown people detector 'radar'; known: "),
+        ("tracker", "unknown people tracker 'radar'"),
+    ):
+        other = create_workspace(place.workspace.root.with_name(setting), Config(preannotation=Preannotation(**{setting: "radar"})))
+        with pytest.raises(UnknownName, match=message):
+            preannotate(other, place.catalogue, place.arrays, proposer=load_proposer(small_model))
+
+
+def test_another_tracker_is_another_pipeline():
+    names = {name_pipeline(Preannotation(tracker=name)) for name in ("landmarks", "bytetrack", "oc-sort")}
+    assert len(names) == 3
+    assert name_pipeline(Preannotation()) in names
 
 
 DYING = """
