@@ -135,12 +135,6 @@ def make_engine(name: str, address: str | None, workers: int, log: Path) -> Any:
         UnknownName: if there is none.
         InvalidField: if it takes no address.
     """
-    """Return the engine of that name.
-
-    Raises:
-        UnknownName: if there is none.
-        InvalidField: if it takes no address.
-    """
     engine = ENGINES.load(name)
     options: dict[str, Any] = {"workers": workers, "log": log}
     if address is not None:
