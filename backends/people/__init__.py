@@ -6,7 +6,13 @@ from backends.registry import Registry
 
 __all__ = ["DETECTORS", "TRACKERS"]
 
-DETECTORS = Registry("people detector", {"tiles": "backends.people.tiles:TileDetector"})
+DETECTORS = Registry(
+    "people detector",
+    {
+        "tiles": "backends.people.tiles:TileDetector",
+        "faces": "backends.people.faces:FaceDetector",
+    },
+)
 """Name → class with `backends.people.base.PersonDetector`'s interface."""
 
 TRACKERS = Registry(

@@ -1,26 +1,22 @@
-"""The two BlazePose networks through LiteRT, on one thread each.
+"""Networks through LiteRT, on one thread each, and BlazePose's landmark network.
 
-Source: Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020 (arXiv 2006.10204); anchors, decoding and heatmap
-refinement as in MediaPipe's pose graphs.
+Source: Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020 (arXiv 2006.10204); heatmap refinement as in
+MediaPipe's pose graphs.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from backends.people.bundles import find_bundle, quiet_native
 from schemas.errors import ModelError
 
-__all__ = ["BodyNetwork", "LandmarkNetwork", "LiteNetwork", "RawBodies"]
+__all__ = ["LandmarkNetwork", "LiteNetwork", "compute_sigmoid"]
 
-_STRIDES = ((8, 2), (16, 2), (32, 6))
-"""Stride of a feature map and anchors in each of its cells; 28²·2 + 14²·2 + 7²·6 = 2254 anchors."""
 _N_LANDMARKS = 39
 _HEAT_SIDE = 64
 _HEAT_REACH = 3
@@ -28,24 +24,26 @@ _HEAT_LEAST = 0.5
 
 
 class LiteNetwork:
-    """A bare ``.tflite`` network on one thread. Not thread-safe; `close` frees it."""
+    """A bare ``.tflite`` network, a file or its content, on one thread. Not thread-safe; `close` frees it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: Path | bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         try:
             with quiet_native():
-                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
+                self._interpreter: Any = Interpreter(**source, num_threads=1)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ModelError(path, f"does not load: {str(error).splitlines()[0]}") from error
+            name = "network" if isinstance(model, bytes) else model
+            raise ModelError(name, f"does not load: {str(error).splitlines()[0]}") from error
         entry = self._interpreter.get_input_details()[0]
         self._input = entry["index"]
         self.side = int(entry["shape"][1])
         self._outputs = {tuple(int(n) for n in o["shape"]): o["index"] for o in self._interpreter.get_output_details()}
 
     def run(self, image: NDArray[np.float32]) -> dict[tuple[int, ...], NDArray[np.float32]]:
-        """Return the outputs by their shape, for one normalised image (side, side, 3)."""
+        """Return the outputs by their shape, for one normalised image (height, width, 3)."""
         if self._interpreter is None:
             raise ModelError("network", "is closed")
         self._interpreter.set_tensor(self._input, image[None])
@@ -55,45 +53,6 @@ class LiteNetwork:
     def close(self) -> None:
         """Free the network."""
         self._interpreter = None
-
-
-@frozen(kw_only=True, eq=False)
-class RawBodies:
-    """N bodies that the detector sees in one square.
-
-    `scores` (N,) in [0, 1]; in [0, 1] of the square: `centre` (N, 2) mid hip, `edge` (N, 2) a point on the circle around the whole
-    body, `shoulders` (N, 2) their middle, `faces` (N, 4) boxes xyxy at the face and neck.
-    """
-
-    scores: NDArray[np.float32]
-    centre: NDArray[Any]
-    edge: NDArray[Any]
-    shoulders: NDArray[Any]
-    faces: NDArray[Any]
-
-
-class BodyNetwork:
-    """BlazePose's detector: bodies in one square image."""
-
-    def __init__(self) -> None:
-        self._network = LiteNetwork(find_bundle("pose-detector"))
-        self.side = self._network.side
-
-    def find(self, square_rgb: NDArray[np.uint8], *, least: float) -> RawBodies:
-        """Return every anchor that scores at least `least`, best first (not yet suppressed), for a (side, side, 3) image."""
-        outputs = self._network.run(square_rgb.astype(np.float32) / 127.5 - 1)
-        scores = _sigmoid(outputs[1, len(_anchors(self.side)), 1][:, 0])
-        chosen = np.flatnonzero(scores >= least)
-        chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
-        raw = outputs[1, len(_anchors(self.side)), 12][chosen].reshape(-1, 6, 2) / self.side
-        anchors = _anchors(self.side)[chosen]
-        middle, extent, points = raw[:, 0] + anchors, raw[:, 1], raw[:, 2:] + anchors[:, None]
-        faces = np.concatenate([middle - extent / 2, middle + extent / 2], axis=1)
-        return RawBodies(scores=scores[chosen], centre=points[:, 0], edge=points[:, 1], shoulders=points[:, 2], faces=faces)
-
-    def close(self) -> None:
-        """Free the network."""
-        self._network.close()
 
 
 class LandmarkNetwork:
@@ -111,7 +70,7 @@ class LandmarkNetwork:
         """
         outputs = self._network.run(crop_rgb.astype(np.float32) / np.float32(255))
         values = outputs[1, _N_LANDMARKS * 5].reshape(_N_LANDMARKS, 5).astype(np.float64)
-        landmarks = np.column_stack([values[:, :3], _sigmoid(values[:, 3])])
+        landmarks = np.column_stack([values[:, :3], compute_sigmoid(values[:, 3])])
         heat = outputs[1, _HEAT_SIDE, _HEAT_SIDE, _N_LANDMARKS]
         landmarks[:, :2] = _refine(landmarks[:, :2] / self.side, heat) * self.side
         world = outputs[1, _N_LANDMARKS * 3].reshape(_N_LANDMARKS, 3).astype(np.float64)
@@ -122,21 +81,10 @@ class LandmarkNetwork:
         self._network.close()
 
 
-def _sigmoid(values: NDArray[Any]) -> NDArray[Any]:
+def compute_sigmoid(values: NDArray[Any]) -> NDArray[Any]:
+    """Return 1 / (1 + exp(-values)), without overflow."""
     result: NDArray[Any] = 1 / (1 + np.exp(-np.clip(values, -60, 60)))
     return result
-
-
-@cache
-def _anchors(side: int) -> NDArray[np.float32]:
-    """Centres (2254, 2) of the anchors in [0, 1]."""
-    found = []
-    for stride, per_cell in _STRIDES:
-        n = side // stride
-        y, x = np.mgrid[:n, :n]
-        cells = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / n
-        found.append(np.repeat(cells, per_cell, axis=0))
-    return np.concatenate(found).astype(np.float32)
 
 
 def _refine(points: NDArray[np.float64], heat: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -147,7 +95,7 @@ def _refine(points: NDArray[np.float64], heat: NDArray[np.float32]) -> NDArray[n
     there = (cells >= 0) & (cells < _HEAT_SIDE)
     columns, rows = np.moveaxis(cells.clip(0, _HEAT_SIDE - 1), 2, 0)
     close_by = heat[rows[:, :, None], columns[:, None, :], np.arange(len(points))[:, None, None]]
-    weights = np.where(there[:, :, None, 1] & there[:, None, :, 0], _sigmoid(close_by), 0)
+    weights = np.where(there[:, :, None, 1] & there[:, None, :, 0], compute_sigmoid(close_by), 0)
     total = weights.sum(axis=(1, 2))
     centre = np.stack([(weights.sum(axis=1) * columns).sum(axis=1), (weights.sum(axis=2) * rows).sum(axis=1)], axis=1)
     sure = inside & (weights.max(axis=(1, 2)) >= _HEAT_LEAST)

@@ -5,39 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from backends.people.base import Detections
-from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_heads, find_torsos, look_like_people, share_parts
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, look_like_people, share_parts
+from backends.people.places import Place
 from backends.people.pose import PoseEstimator, Poses
-from backends.people.regions import narrow_regions, region_from_points
 
-__all__ = ["Place", "Search", "find_doubles"]
+__all__ = ["Search", "find_doubles"]
 
 _SAME_BODY = 0.5
 _SAME_BOX = 0.7
-_STEADY = 0.45
-_MOST_LOOKS = 3
-_HOPELESS = 0.02
-_SURE_PLACE = 0.75
-_SAME_PLACE = 0.35
+_SMALLER, _TINY = 0.6, 0.35
+_MUCH_SURER = 0.15
 _STEEPEST = np.deg2rad(80)
-
-
-@frozen(kw_only=True, eq=False)
-class Place:
-    """Where the detector saw a body: middle of the hips, point on the circle around it, middle of the shoulders, all (2,) px."""
-
-    score: float
-    centre: NDArray[np.float64]
-    edge: NDArray[np.float64]
-    shoulders: NDArray[np.float64]
-
-    @property
-    def region(self) -> NDArray[np.float64]:
-        """The region (1, 4) to look at."""
-        return region_from_points(self.centre[None], self.edge[None])
 
 
 def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.bool_]:
@@ -52,8 +33,9 @@ def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.
 class Search:
     """The people found so far in one image, best place first; `try_place` looks at one more place.
 
-    A body is a fixed point of the landmark network: looked at again in the region that its own landmarks point to, it gives the
-    same landmarks. Cloth, furniture and parts of a large body do not, or lead to a body that is there already.
+    Two networks must agree: the detector says where a body, a face or a box is, and the landmark network, which knows nothing of
+    that, must find a person there who has it in the right place and in proportion. Cloth, furniture and parts of a large body do
+    not pass, or lead to a person who is there already.
     """
 
     def __init__(self, image_rgb: NDArray[np.uint8], estimator: PoseEstimator, *, least: float) -> None:
@@ -65,7 +47,7 @@ class Search:
 
     def try_place(self, place: Place) -> bool:
         """Look at a place; return whether a new person was there."""
-        if abs(place.region[0, 3]) > _STEEPEST or self._explains(place) or self._was_refused(place):
+        if abs(place.regions[0, 3]) > _STEEPEST or self._explains(place) or self._was_refused(place):
             return False
         found = self._settle(place)
         if found is None:
@@ -103,34 +85,30 @@ class Search:
         )
 
     def _settle(self, place: Place) -> Poses | None:
-        """Return the body at a place, or None: steady under a second look, or what a sure detector said it would be."""
-        narrow = narrow_regions(place.region, place.shoulders[None])
-        last_try = None
-        for region in (place.region, narrow):
-            before = self._estimator.estimate_regions(self._image, region)
-            for _ in range(_MOST_LOOKS - 1):
-                if last_try is None and place.score >= _SURE_PLACE and self._is_at(place, before):
-                    last_try = before
-                if before.scores[0] < _HOPELESS or abs(before.regions[0, 3]) > _STEEPEST:
-                    break
-                now = self._estimator.estimate_regions(self._image, before.regions)
-                if now.scores[0] >= self._least and self._is_steady(before, now) and self._is_at(place, now):
-                    return now
-                before = now
-        return last_try
+        """Return the body at a place, or None: seen in one of its regions, or in the one that the landmarks there point to.
 
-    def _is_steady(self, before: Poses, now: Poses) -> bool:
-        box = boxes_from_poses(now.pose_px, self._width, self._height)
-        area = np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
-        return bool(compute_oks(now.pose_px, before.pose_px, area)[0, 0] >= _STEADY)
+        The landmarks of a second look, in the region that the first ones point to, are closer; where it is still the same body.
+        """
+        for region in place.regions:
+            first = self._estimator.estimate_regions(self._image, region[None])
+            seen = self._is_at(place, first)
+            if not seen and (first.scores[0] < self._least or abs(first.regions[0, 3]) > _STEEPEST):
+                continue
+            second = self._estimator.estimate_regions(self._image, first.regions)
+            if self._is_at(place, second):
+                return second
+            if seen:
+                return first
+        return None
 
     def _is_at(self, place: Place, found: Poses) -> bool:
-        """Whether a body's shoulders are where the detector saw them, and the body is in proportion."""
-        torso = find_torsos(found.pose_px)[0]
-        near = np.linalg.norm(torso[:2] - place.shoulders) < _SAME_PLACE * torso[2]
+        """Whether a body is what the detector saw, in the frame and in proportion, and both networks are sure enough together."""
+        if np.sqrt(place.score * found.scores[0]) < place.least:
+            return False
         box = boxes_from_poses(found.pose_px, self._width, self._height)
         there = (box[:, 2:] > box[:, :2]).all()
-        return bool(near and there and look_like_people(found.pose_px, found.regions, self._width, self._height)[0])
+        people = look_like_people(found.pose_px, found.regions, self._width, self._height)
+        return bool(there and people[0] and place.agrees(found.pose_px[0], box[0]))
 
     def _is_double(self, found: Poses) -> bool:
         if not self._poses:
@@ -139,25 +117,30 @@ class Search:
         return bool(find_doubles(boxes_from_poses(pose, self._width, self._height), pose)[-1, :-1].any())
 
     def _explains(self, place: Place) -> bool:
-        """Whether a person found already has their shoulders there, or has the (smaller) place on their own torso."""
+        """Whether the place is a person found already, a smaller one on their torso, or a much smaller one anywhere on them."""
         if not self._poses:
             return False
         poses = self._stack()
-        torsos, heads = find_torsos(poses.pose_px), find_heads(poses.pose_px)
-        shared = np.linalg.norm(torsos[:, :2] - place.shoulders, axis=1) < 0.6 * heads[:, 2]
-        smaller = place.region[0, 2] < 0.6 * poses.regions[:, 2]
-        on_torso = np.array([_lies_inside(place.shoulders, pose) for pose in poses.pose_px])
-        return bool((shared | (smaller & on_torso)).any())
+        boxes = boxes_from_poses(poses.pose_px, self._width, self._height)
+        ratio = place.regions[0, 2] / poses.regions[:, 2]
+        on_torso = np.array([_lies_inside(place.anchor, pose) for pose in poses.pose_px])
+        on_body = ((place.anchor >= boxes[:, :2]) & (place.anchor <= boxes[:, 2:])).all(axis=1)
+        same = place.belongs_to(poses.pose_px, boxes)
+        return bool((same | (on_torso & (ratio < _SMALLER)) | (on_body & (ratio < _TINY))).any())
 
     def _was_refused(self, place: Place) -> bool:
+        """Whether nobody was there when a detector was as sure as now."""
         new = _describe(place)
         return any(
-            np.linalg.norm(new[:2] - old[:2]) < 0.1 * min(new[2], old[2]) and 0.7 < new[2] / old[2] < 1.4 for old in self._refused
+            np.linalg.norm(new[:2] - old[:2]) < 0.1 * min(new[2], old[2])
+            and 0.7 < new[2] / old[2] < 1.4
+            and new[3] < old[3] + _MUCH_SURER
+            for old in self._refused
         )
 
 
 def _describe(place: Place) -> NDArray[np.float64]:
-    return np.array([*place.shoulders, place.region[0, 2]])
+    return np.array([*place.anchor, place.regions[0, 2], place.score])
 
 
 def _lies_inside(point: NDArray[np.float64], pose_px: NDArray[np.float32]) -> bool:

@@ -1,4 +1,4 @@
-"""Edits of TFLite files: metadata that MediaPipe Tasks wants to see, and outputs that nobody here uses.
+"""Edits of TFLite files: metadata that MediaPipe Tasks wants to see, outputs that nobody here uses, inputs of another size.
 
 The networks in MediaPipe's older wheels carry no metadata; the legacy graphs held the input normalisation instead. The flatbuffer
 is written with the schema classes that MediaPipe ships; its own `MetadataWriter` needs native modules that the 1.x wheels lack.
@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.errors import ModelError
 
-__all__ = ["add_image_metadata", "keep_outputs"]
+__all__ = ["add_image_metadata", "keep_outputs", "make_dense"]
 
 _FIELD = "TFLITE_METADATA"
 _PIXEL_MAX = 255.0
@@ -73,6 +73,57 @@ def keep_outputs(network: bytes, shapes: set[tuple[int, ...]]) -> bytes:
     builder = flatbuffers.Builder(len(network))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def make_dense(network: bytes, height: int, width: int) -> bytes:
+    """Return a convolutional network for an image of another size; its outputs are the maps that it used to reshape and join.
+
+    Args:
+        network: a detector whose outputs are reshaped (and joined) maps, and whose other operators take maps of any size.
+        height: px, a multiple of the network's coarsest stride.
+        width: px, likewise.
+    """
+    import flatbuffers
+    from mediapipe.tasks.metadata import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
+    graph, builtin = model.subgraphs[0], schema.BuiltinOperator
+    codes = [code.builtinCode for code in model.operatorCodes]
+    side = int(graph.tensors[graph.inputs[0]].shape[1])
+    kept, source = [], {}
+    for operator in graph.operators:
+        code = codes[operator.opcodeIndex]
+        if code in (builtin.RESHAPE, builtin.CONCATENATION):
+            inputs = operator.inputs[:1] if code == builtin.RESHAPE else operator.inputs
+            source[int(operator.outputs[0])] = [int(t) for t in inputs]
+        else:
+            kept.append(operator)
+        if code == builtin.RESIZE_BILINEAR:
+            size = np.frombuffer(bytes(bytearray(model.buffers[graph.tensors[operator.inputs[1]].buffer].data)), np.int32)
+            scaled = (size * (height, width) // side).astype(np.int32)
+            operator.inputs = [int(operator.inputs[0]), _add_constant(model, graph.tensors[operator.inputs[1]], scaled)]
+    outputs = [int(t) for t in graph.outputs]
+    while any(t in source for t in outputs):
+        outputs = [s for t in outputs for s in source.get(t, [t])]
+    graph.operators, graph.outputs = kept, np.asarray(outputs, np.int32)
+    graph.tensors[graph.inputs[0]].shape = [1, height, width, 3]
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(len(network))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _add_constant(model: Any, like: Any, values: np.ndarray[Any, Any]) -> int:
+    """Add a constant tensor of the type of another one; return its index."""
+    from mediapipe.tasks.metadata import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor = schema.TensorT()
+    tensor.shape, tensor.type, tensor.name, tensor.buffer = like.shape, like.type, like.name, len(model.buffers) - 1
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
 
 
 def _pack_metadata(name: str, mean: float, std: float, *, n_outputs: int) -> bytes:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from backends.people.bundles import find_bundle
-from backends.people.networks import BodyNetwork
+from backends.people.dense import BODIES, DenseNetwork
 from backends.people.people import PeopleFinder
 from backends.people.pose import PoseEstimator
-from backends.people.regions import crop_region, region_from_points
+from backends.people.regions import region_from_points
 
 pytestmark = pytest.mark.usefixtures("bundle_folder")
 
@@ -22,11 +22,11 @@ def test_world_metres_are_those_of_mediapipes_landmarker(astronaut, turned):
     with vision.PoseLandmarker.create_from_options(options) as landmarker:
         found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image))
     theirs = np.array([(p.x, p.y, p.z) for p in found.pose_world_landmarks[0]])
-    network = BodyNetwork()
-    seen = network.find(crop_region(image, np.array([256.0, 256.0, 512.0, 0.0]), network.side), least=0.5)
+    network = DenseNetwork(BODIES)
+    (centre, edge, _, _), *_ = network.find(image, short=224, least=0.5).points
     network.close()
     with PoseEstimator() as estimator:
-        ours = estimator.estimate_regions(image, region_from_points(512 * seen.centre[:1], 512 * seen.edge[:1])).world_m[0]
+        ours = estimator.estimate_regions(image, region_from_points(centre[None], edge[None])).world_m[0]
     assert np.abs(ours[:13, :2] - theirs[:13, :2]).max() < 0.06  # arms and legs leave the picture, depth depends on the crop
     assert np.linalg.norm(ours[[23, 24]].mean(axis=0)) < 0.02
     assert 0.25 < np.linalg.norm(ours[11] - ours[12]) < 0.5

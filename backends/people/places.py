@@ -1,0 +1,157 @@
+"""Places: where somebody may be, as a detector of bodies, faces or boxes says it, and whether a pose found there is theirs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from backends.people.body import compute_ious, find_heads, find_torsos
+from backends.people.regions import narrow_regions, region_from_points, regions_from_boxes, regions_from_faces
+
+__all__ = ["BodyPlace", "BoxPlace", "FacePlace", "Place"]
+
+_SAME_PLACE = 0.35
+_SAME_FACE = 1.0
+_LEAST_FACE, _MOST_FACE = 0.65, 2.6
+"""Size of a head by that of its face box; usually 1.1 to 1.5."""
+_LEAST_FIT = 0.4
+_TALLEST_HEAD = 0.6
+Array = NDArray[np.float64]
+
+
+class Place(Protocol):
+    """Where a detector saw somebody: how sure it is, in [0, 1]; where to look, (K, 4) regions, likeliest first."""
+
+    @property
+    def score(self) -> float:
+        """How sure the detector is, in [0, 1]."""
+        ...
+
+    @property
+    def least(self) -> float:
+        """From which geometric mean of detector and landmark network on somebody is there, in [0, 1]."""
+        ...
+
+    @property
+    def regions(self) -> Array:
+        """Where to look: (K, 4), likeliest first."""
+        ...
+
+    @property
+    def anchor(self) -> Array:
+        """The point (2,) px of the body that the detector is surest of."""
+        ...
+
+    def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
+        """Whether a pose (33, 4) with its box (4,) is what the detector saw."""
+        ...
+
+    def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return (N,): which of the people found, poses (N, 33, 4) and boxes (N, 4), are this one for certain."""
+        ...
+
+
+@frozen(kw_only=True, eq=False)
+class BodyPlace:
+    """A body: middle of the hips, point on the circle around it, middle of the shoulders, all (2,) px."""
+
+    least: ClassVar[float] = 0.5
+    score: float
+    centre: Array
+    edge: Array
+    shoulders: Array
+
+    @property
+    def regions(self) -> Array:
+        """The whole body, and its upper half alone."""
+        whole = region_from_points(self.centre[None], self.edge[None])
+        return np.concatenate([whole, narrow_regions(whole, self.shoulders[None])])
+
+    @property
+    def anchor(self) -> Array:
+        """The middle of the shoulders."""
+        return self.shoulders
+
+    def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
+        """The shoulders are where they were seen."""
+        torso = find_torsos(pose_px[None])[0]
+        return bool(np.linalg.norm(torso[:2] - self.shoulders) < _SAME_PLACE * torso[2])
+
+    def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """The shoulders are theirs."""
+        torsos, heads = find_torsos(pose_px), find_heads(pose_px)
+        same: NDArray[np.bool_] = np.linalg.norm(torsos[:, :2] - self.shoulders, axis=1) < 0.6 * heads[:, 2]
+        return same
+
+
+@frozen(kw_only=True, eq=False)
+class FacePlace:
+    """A face: its box (4,) px and the tip of its nose (2,) px."""
+
+    least: ClassVar[float] = 0.3
+    score: float
+    box_xyxy: Array
+    nose: Array
+
+    @property
+    def size(self) -> float:
+        """Side of the face, px."""
+        return float((self.box_xyxy[2:] - self.box_xyxy[:2]).max())
+
+    @property
+    def regions(self) -> Array:
+        """The body below the face, upright, and its upper part."""
+        return regions_from_faces(self.box_xyxy)[:, 0]
+
+    @property
+    def anchor(self) -> Array:
+        """The middle of the face."""
+        middle: Array = (self.box_xyxy[:2] + self.box_xyxy[2:]) / 2
+        return middle
+
+    def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
+        """The nose is where it was seen, and the head as large."""
+        head = find_heads(pose_px[None])[0, 2] / self.size
+        near = np.linalg.norm(pose_px[0, :2] - self.nose) < _SAME_FACE * self.size
+        return bool(near and _LEAST_FACE < head < _MOST_FACE)
+
+    def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """The face lies in their head."""
+        heads = find_heads(pose_px)
+        same: NDArray[np.bool_] = np.linalg.norm(heads[:, :2] - self.anchor, axis=1) < 0.5 * np.maximum(heads[:, 2], self.size)
+        return same
+
+
+@frozen(kw_only=True, eq=False)
+class BoxPlace:
+    """A box (4,) px around one person, whole or as far as they are seen."""
+
+    least: ClassVar[float] = 0.4
+    score: float
+    box_xyxy: Array
+
+    @property
+    def regions(self) -> Array:
+        """The box holds the upper half of a body, or the whole."""
+        return regions_from_boxes(self.box_xyxy[None])[::-1, 0]
+
+    @property
+    def anchor(self) -> Array:
+        """The middle of the box's upper half."""
+        x1, y1, x2, y2 = self.box_xyxy
+        return np.array([(x1 + x2) / 2, 0.75 * y1 + 0.25 * y2])
+
+    def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
+        """The head lies in the upper part of the box, and the body fills it: from head to hips, or all of it."""
+        x1, y1, x2, y2 = self.box_xyxy
+        head = find_heads(pose_px[None])[0]
+        inside = x1 <= head[0] <= x2 and y1 - 0.1 * (y2 - y1) <= head[1] <= y1 + _TALLEST_HEAD * (y2 - y1)
+        upper = np.array([x1, y1, x2, min(y2, max(box_xyxy[3], y1 + 1))])
+        return bool(inside and compute_ious(box_xyxy[None], np.stack([self.box_xyxy, upper])).max() >= _LEAST_FIT)
+
+    def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Nobody's for certain: two people may share most of a box, and each has one."""
+        return np.zeros(len(pose_px), bool)
