@@ -8,7 +8,7 @@ from backends.people.base import PersonDetector
 from backends.people.people import PIPELINE, PeopleFinder
 from backends.people.pose import PoseEstimator
 from backends.people.tasks import open_task, to_task_image
-from backends.people.tiles import TileDetector
+from backends.people.tiles import TileDetector, plan_tiles
 from schemas.errors import InvalidField, UnknownName
 
 pytestmark = pytest.mark.usefixtures("bundle_folder")
@@ -18,6 +18,19 @@ pytestmark = pytest.mark.usefixtures("bundle_folder")
 def detector(bundle_folder):
     with TileDetector() as detector:
         yield detector
+
+
+@pytest.mark.parametrize("size", [(960, 540), (540, 960), (512, 512), (33, 500)])
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1 / 3])
+def test_tiles_cover_the_frame_and_overlap(size, scale):
+    tiles = plan_tiles(*size, scale, overlap=0.33)
+    side = tiles[0, 2]
+    assert side == scale * min(size)
+    for axis in (0, 1):
+        centres = np.unique(tiles[:, axis].round(6))
+        assert centres[0] == pytest.approx(side / 2)
+        assert centres[-1] == pytest.approx(size[axis] - side / 2)
+        assert (np.diff(centres) <= side * 0.67 + 1e-6).all()
 
 
 def test_one_person_in_the_photo_with_the_nose_in_the_face(detector, astronaut):
@@ -133,7 +146,7 @@ def test_who_is_hidden_for_a_moment_is_filled_and_marked(astronaut):
     assert np.flatnonzero(track.filled).tolist() == [4, 5, 6]
     assert (track.scores[track.filled] == 0).all()
     assert (track.pose_px[track.filled][..., 3] == 0).all()
-    assert np.abs(track.pose_px[4:7, 0, :2] - track.pose_px[3, 0, :2]).max() < 5
+    assert np.abs(track.pose_px[4:7, 0, :2] - track.pose_px[3, 0, :2]).max() < 8
 
 
 def test_who_comes_in_is_found_soon_though_the_room_was_still(astronaut):
