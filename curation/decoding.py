@@ -51,7 +51,8 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
             raise MediaError(
                 path, f"holds no video stream that can be read (truncated, or {container.format.name} without pictures)"
             )
-        streams[0].thread_type = "SLICE"  # frame threads report a failure at another packet than the damaged one
+        # Threads would report a failure at another packet than the damaged one, and conceal it another way each time.
+        streams[0].codec_context.thread_count = 1
         yield container, streams[0]
 
 

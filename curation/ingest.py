@@ -60,6 +60,7 @@ def add_media(
     school: str | None = None,
     context: Mapping[str, str] | None = None,
     allow_truncated: bool = False,
+    patience: float = 60.0,
     progress: Any = None,
 ) -> AddResult:
     """Record videos and images as clips, each in one transaction; a bad file is left out and the others are added.
@@ -77,6 +78,7 @@ def add_media(
         school: where.
         context: any of the six categories of `CONTEXT_CATEGORIES`.
         allow_truncated: take what can be decoded of a damaged or truncated video instead of refusing it.
+        patience: seconds without a new frame after which a file is left out.
         progress: called as ``progress(files, total=…, label=…, unit=…)``, yields the files again.
 
     Raises:
@@ -87,7 +89,7 @@ def add_media(
     result = AddResult()
     files = list(_find_all(paths, result, [workspace.root / name for name in FOLDERS]))
     known = {clip.id: clip.uri for clip in catalogue.list_clips()}
-    with Prober() as prober:
+    with Prober(patience=patience) as prober:
         for path in files if progress is None else progress(files, total=len(files), label="add", unit="file"):
             try:
                 sha256 = hash_file(path)

@@ -189,52 +189,64 @@ def _iter_video(
     todo = None if wanted is None else set(wanted)
     last = -1
     size = None
-    with open_video(path) as (container, stream):
-        for last, seconds, frame in _number_frames(container, stream, wanted[0] if wanted else 0, timestamps):
-            size = size or (frame.width, frame.height)
-            if todo is None or last in todo:
-                rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-                upright = np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90 % 4))
-                yield last, seconds if timestamps is None else float(timestamps[last]), upright
-                todo = todo if todo is None else todo - {last}
-            if wanted and last >= wanted[-1]:
-                break
+    for last, seconds, frame in _number_frames(path, wanted[0] if wanted else 0, timestamps):
+        size = size or (frame.width, frame.height)
+        if todo is None or last in todo:
+            rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+            upright = np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90 % 4))
+            yield last, seconds if timestamps is None else float(timestamps[last]), upright
+            todo = todo if todo is None else todo - {last}
+        if wanted and last >= wanted[-1]:
+            break
     if todo:
         reason = f"has no frame {max(todo)}; its last is {last}" if max(todo) > last else f"frame {min(todo)} is not there any more"
         raise MediaError(path, reason)
 
 
-def _number_frames(
-    container: Any, stream: Any, first: int, timestamps: NDArray[np.float64] | None
-) -> Iterator[tuple[int, float, Any]]:
+def _number_frames(path: Path, first: int, timestamps: NDArray[np.float64] | None) -> Iterator[tuple[int, float, Any]]:
     """Yield (index, seconds, frame): by the frames' own times where `timestamps` hold them, else counted from the beginning.
 
     With times the reading starts at the key frame before frame `first`.
     """
-    has_times = stream.start_time is not None  # a raw stream of H.264 or HEVC has none, and cannot be sought in
-    known = timestamps if has_times and timestamps is not None and first < len(timestamps) else None
-    ahead = known is not None and known[first] - known[0] >= 2 * _SEEK_MARGIN
-    if known is not None and ahead:
-        container.seek(int((known[first] - _SEEK_MARGIN) / stream.time_base), stream=stream)
-    decoder = Decoder(container, stream)
+    known = timestamps if timestamps is not None and first < len(timestamps) else None
+    if known is not None and known[first] - known[0] >= 2 * _SEEK_MARGIN:
+        with open_video(path) as (container, stream):
+            if _seek(container, stream, known[first] - _SEEK_MARGIN):
+                frames = _match_frames(Decoder(container, stream), known, first)
+                if frames is not None:
+                    yield from frames
+                    return
+    with open_video(path) as (container, stream):
+        frames = None if known is None else _match_frames(Decoder(container, stream), known, first)
+        if frames is not None:
+            yield from frames
+            return
+    with open_video(path) as (container, stream):
+        for index, (seconds, frame) in enumerate(Decoder(container, stream)):
+            yield index, seconds, frame
+
+
+def _match_frames(decoder: Decoder, timestamps: NDArray[np.float64], first: int) -> Iterator[tuple[int, float, Any]] | None:
+    """Number the frames by their times; None if the first one's is not among `timestamps`, or lies behind frame `first`."""
     frames = iter(decoder)
     head = next(frames, None)
-    if known is not None and head is not None and decoder.has_times and _fits(known, head[0], first):
-        for seconds, frame in chain([head], frames):
-            index = _find_time(known, seconds)
-            if index is not None:
-                yield index, seconds, frame
-        return
-    if ahead and known is not None:
-        container.seek(int(known[0] / stream.time_base) - 1, stream=stream)
-        head, frames = None, iter(Decoder(container, stream))
-    for index, (seconds, frame) in enumerate(frames if head is None else chain([head], frames)):
-        yield index, seconds, frame
+    index = None if head is None or not decoder.has_times else _find_time(timestamps, head[0])
+    if head is None or index is None or index > first:
+        return None
+    return ((i, *frame) for frame in chain([head], frames) if (i := _find_time(timestamps, frame[0])) is not None)
 
 
-def _fits(timestamps: NDArray[np.float64], seconds: float, first: int) -> bool:
-    index = _find_time(timestamps, seconds)
-    return index is not None and index <= first
+def _seek(container: Any, stream: Any, seconds: float) -> bool:
+    """Go to the key frame before that time; return False where the stream has no times to go by, or cannot be sought in."""
+    import av
+
+    if stream.start_time is None:  # a raw stream of H.264 or HEVC
+        return False
+    try:
+        container.seek(int(seconds / stream.time_base), stream=stream)
+    except (av.FFmpegError, OSError):
+        return False
+    return True
 
 
 def _find_time(timestamps: NDArray[np.float64], seconds: float) -> int | None:

@@ -10,7 +10,14 @@ from curation.benchmarks import BenchResult
 
 __all__ = ["PARTS", "bench_people"]
 
-PARTS = Registry("part of `bench people`", {"speed": "curation.benchmarks.people_speed:bench_speed"})
+PARTS = Registry(
+    "part of `bench people`",
+    {
+        "speed": "curation.benchmarks.people_speed:bench_speed",
+        "faces": "curation.benchmarks.people_faces:bench_faces",
+        "fuzz": "curation.benchmarks.people_fuzz:bench_fuzz",
+    },
+)
 """Name → function (rounds, seed) → `BenchResult`. Each stands alone: `curate bench people --part NAME`."""
 
 
