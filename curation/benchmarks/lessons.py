@@ -7,7 +7,13 @@ from pathlib import Path
 
 __all__ = ["SHAPES", "render_lesson"]
 
-SHAPES = {6: (2, 3, (960, 540)), 20: (4, 5, (1280, 720)), 30: (5, 6, (1920, 1080)), 40: (5, 8, (1920, 1080))}
+SHAPES = {
+    2: (1, 2, (1280, 720)),
+    6: (2, 3, (960, 540)),
+    20: (4, 5, (1280, 720)),
+    30: (5, 6, (1920, 1080)),
+    40: (5, 8, (1920, 1080)),
+}
 """Students → rows, columns and size of the picture (width, height)."""
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backends.people.regions import crop_region, narrow_regions, region_from_points, regions_from_boxes, to_frame, turn_upright
 
@@ -49,3 +51,22 @@ def test_turned_vectors_agree_with_turned_points():
     frame = to_frame([[32, 32], [42, 32], [32, 37]], region, 64)
     turned = turn_upright(np.array([[10.0, 0, 3], [0, 5, -2]]), region)
     np.testing.assert_allclose(turned, np.column_stack([frame[1:] - frame[0], [3, -2]]), atol=1e-9)
+
+
+@given(
+    st.floats(60, 240), st.floats(60, 140), st.floats(-np.pi, np.pi), st.floats(50, 220), st.sampled_from([64, 192, 256]),
+    st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)),
+)  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_any_spot_in_any_region_comes_back_to_a_tenth_of_a_pixel(x, y, angle, size, side, off):
+    region = np.array([x, y, size, angle])
+    spot = np.array([x, y]) + size * np.array(off)
+    rows, columns = np.mgrid[:200, :300] + 0.5
+    light = 250 * np.exp(-((columns - spot[0]) ** 2 + (rows - spot[1]) ** 2) / (2 * 4.0**2))
+    crop = crop_region(np.repeat(np.rint(light)[..., None], 3, axis=2).astype(np.uint8), region, side)[..., 0].astype(float)
+    inside = (spot > 14).all() and spot[0] < 286 and spot[1] < 186
+    within = np.abs(np.array(off)).max() * size + 14 * 1.5 < size / 2
+    if inside and within:
+        rows, columns = np.mgrid[:side, :side] + 0.5
+        middle = np.array([(crop * columns).sum(), (crop * rows).sum()]) / crop.sum()
+        assert np.linalg.norm(to_frame(middle, region, side) - spot) < 0.1
