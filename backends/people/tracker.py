@@ -31,8 +31,10 @@ _STOOD_STILL = 0.85
 _CHANCES = 3
 """After so many detections the share that has confirmed a track says something."""
 _MANY_CHANCES, _HOPELESS = 10, 0.4
-_UNCERTAIN = 2
+_UNCERTAIN = 3
 """How many of the last frames in which a live track was seen may still be taken back."""
+_FORGOTTEN_AFTER, _SAME_PLACE = 30.0, 0.3
+"""For so many seconds a place is kept for whoever was lost, and from this IoU on a detection is in it."""
 _PATIENCE = 0.4
 """Seconds out of sight after which a detection has to look for somebody."""
 _LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
@@ -44,12 +46,13 @@ Chosen among seven settings on two rendered clips.
 
 @define(eq=False, kw_only=True)
 class _Live(Trail):
-    """A person being followed: where to look next, and what was last seen."""
+    """A person being followed: where to look next, what was last seen, and box and pose when a detection last confirmed it."""
 
     region: NDArray[np.float64]
     box: NDArray[np.float32]
     pose: NDArray[np.float32]
     size: float
+    home: tuple[NDArray[np.float32], NDArray[np.float32]]
     n_confirmed: int = 1
     n_chances: int = 1
     best_share: float = 0.0
@@ -67,7 +70,8 @@ class Tracker:
     Args:
         width: of the frames, px.
         height: of the frames, px.
-        lost_after: seconds after which somebody who is not seen any more is somebody new when they come back.
+        lost_after: seconds for which somebody who is not seen any more is looked for; later, and up to half a minute, they are the
+            same person only if a detection finds them in their own place: pupils have seats.
     """
 
     needs_every_frame: ClassVar[bool] = False
@@ -76,6 +80,7 @@ class Tracker:
         self._size = (width, height)
         self._lost_after = lost_after
         self._live: list[_Live] = []
+        self._away: list[_Live] = []
         self._ended: list[_Live] = []
         self._looked: list[tuple[int, float]] = []
         self._next = 0
@@ -112,29 +117,33 @@ class Tracker:
         return [track for track, is_good in zip(tracks, good, strict=True) if not is_good]
 
     def join(self, index: int, seconds: float, found: Poses) -> int:
-        """Take a fresh detection: confirm the live tracks that it shows, bring lost ones back, start new ones.
+        """Take a fresh detection: confirm the live tracks that it shows, bring lost and astray ones back, start new ones.
+
+        Somebody who is detected where nobody is followed, but where a track was last confirmed, is that track's person, whose
+        landmarks have meanwhile drifted to something else.
 
         Returns:
             How many were new or lost.
         """
-        from scipy.optimize import linear_sum_assignment
-
         boxes = boxes_from_poses(found.pose_px, *self._size)
-        likeness = self._compare(boxes, found.pose_px)
-        rows, columns = linear_sum_assignment(-likeness)
-        partner = {int(c): self._live[r] for r, c in zip(rows, columns, strict=True) if likeness[r, c] >= _LEAST_IOU}
+        there = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist()
         for track in self._live:
             track.n_chances += 1
             track.sought = True
+        places = [(track, track.box, track.pose) for track in self._live]
+        partner = self._pair(places, boxes, found.pose_px, there, least=_LEAST_IOU)
+        others = [track for track in [*self._live, *self._away] if track not in partner.values()]
+        places = [place for track in others for place in ((track, track.box, track.pose), (track, *track.home))]
+        partner |= self._pair(places, boxes, found.pose_px, [i for i in there if i not in partner], least=_SAME_PLACE)
         n_fresh = 0
-        for i in np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist():
-            track = partner.get(i) or self._start(seconds, found, boxes, i)
-            if i in partner:
-                track.n_confirmed += 1
-                track.size = float(found.regions[i, 2])
+        for i in there:
+            track = self._confirm(partner[i], found, i) if i in partner else self._start(seconds, found, boxes, i)
+            if track in others and track.is_seen_in(index):
+                track.forget_last()
             if not track.is_seen_in(index):
                 self._see(track, index, seconds, found, boxes, i)
                 n_fresh += 1
+            track.home = boxes[i], found.pose_px[i]
         self._drop_doubles(index)
         for track in [track for track in self._live if track.n_chances >= _CHANCES]:
             track.best_share = track.share
@@ -147,13 +156,13 @@ class Tracker:
         """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.
 
         All parts of a track together are what `finish` alone would have returned, whenever and however often this is called. Of a
-        live track that enough detections have confirmed, all but the last two frames are certain.
+        live track that enough detections have confirmed, all but the last three frames are certain.
         """
         parts = self._judge(self._ended, least_frames, least_confirmed)
         self._ended = []
         parts += [
             track.take(but=_UNCERTAIN)
-            for track in self._live
+            for track in [*self._live, *self._away]
             if track.best_share >= least_confirmed and track.n_seen >= least_frames + _UNCERTAIN and track.n_open > _UNCERTAIN
         ]
         return sorted(parts, key=lambda part: part.number)
@@ -164,7 +173,7 @@ class Tracker:
         Whoever was lost is not seen in the last frame before if the pose there was unsure and not quite where it was: nothing
         after it confirms it. What `settle` has returned is left out.
         """
-        return self._judge([*self._ended, *self._live], least_frames, least_confirmed)
+        return self._judge([*self._ended, *self._away, *self._live], least_frames, least_confirmed)
 
     def _judge(self, tracks: list[_Live], least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         for track in tracks:
@@ -178,14 +187,37 @@ class Tracker:
     def _regions(tracks: list[_Live]) -> NDArray[np.float64]:
         return np.array([track.region for track in tracks]).reshape(-1, 4)
 
-    def _compare(self, boxes: NDArray[np.float32], pose_px: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return likeness (tracks, detections): IoU of boxes, plus 1 where head or shoulders are the same."""
-        if not self._live:
-            return np.zeros((0, len(boxes)))
-        own = np.stack([track.box for track in self._live])
-        same = share_parts(np.stack([track.pose for track in self._live]), pose_px)
-        result: NDArray[np.float64] = compute_ious(own, boxes) + same
-        return result
+    @staticmethod
+    def _pair(
+        places: list[tuple[_Live, NDArray[np.float32], NDArray[np.float32]]],
+        boxes: NDArray[np.float32],
+        pose_px: NDArray[np.float32],
+        rows: list[int],
+        *,
+        least: float,
+    ) -> dict[int, _Live]:
+        """Return detection → track by places of tracks: by IoU of boxes, plus 1 where head or shoulders are the same."""
+        from scipy.optimize import linear_sum_assignment
+
+        if not places or not rows:
+            return {}
+        tracks, own_boxes, own_poses = zip(*places, strict=True)
+        likeness = compute_ious(np.stack(own_boxes), boxes[rows]) + share_parts(np.stack(own_poses), pose_px[rows])
+        pairs = sorted(zip(*linear_sum_assignment(-likeness), strict=True), key=lambda pair: -likeness[pair])
+        partner: dict[int, _Live] = {}
+        for place, column in pairs:
+            if likeness[place, column] >= least and tracks[place] not in partner.values():
+                partner[rows[column]] = tracks[place]
+        return partner
+
+    def _confirm(self, track: _Live, found: Poses, i: int) -> _Live:
+        if track in self._away:
+            self._away.remove(track)
+            self._live.append(track)
+            track.n_chances += 1
+        track.n_confirmed += 1
+        track.size = float(found.regions[i, 2])
+        return track
 
     def _start(self, seconds: float, found: Poses, boxes: NDArray[np.float32], i: int) -> _Live:
         track = _Live(
@@ -195,13 +227,14 @@ class Tracker:
             pose=found.pose_px[i],
             seen_at=seconds,
             size=found.regions[i, 2],
+            home=(boxes[i], found.pose_px[i]),
         )
         self._next += 1
         self._live.append(track)
         return track
 
     def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[np.float32], i: int) -> None:
-        track.see(index, seconds, boxes[i], poses, i, self._looked)
+        track.see(index, seconds, boxes[i], poses, i, self._looked if seconds - track.seen_at <= self._lost_after else ())
         track.region, track.box, track.pose, track.sought = poses.regions[i].copy(), boxes[i], poses.pose_px[i], False
         track.region[2] = np.clip(track.region[2], _LEAST_SIZE * track.size, _MOST_SIZE * track.size)
 
@@ -230,9 +263,10 @@ class Tracker:
         return np.array([track.box for track in self._live], np.float32).reshape(-1, 4)
 
     def _end(self, seconds: float) -> None:
-        lost = [track for track in self._live if seconds - track.seen_at > self._lost_after]
+        self._away += [track for track in self._live if seconds - track.seen_at > self._lost_after]
         self._live = [track for track in self._live if seconds - track.seen_at <= self._lost_after]
-        self._ended += lost
+        self._ended += [track for track in self._away if seconds - track.seen_at > _FORGOTTEN_AFTER]
+        self._away = [track for track in self._away if seconds - track.seen_at <= _FORGOTTEN_AFTER]
 
 
 def _ends_in_doubt(track: _Live) -> bool:

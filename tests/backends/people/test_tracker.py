@@ -85,14 +85,44 @@ def test_a_detection_has_to_look_for_whoever_is_out_of_sight_once():
     assert tracker.find_covered().shape == (1, 4)
 
 
-def test_lost_for_a_while_is_somebody_new():
-    tracker = Tracker(960, 540, lost_after=1)
+def _lose_and_find(again, *, away_for, settle=False):
+    """Somebody is lost at 1.5 s and detected again `away_for` seconds later as `again`."""
+    tracker, parts = Tracker(960, 540, lost_after=1), []
     a, away = make_pose(x=200), make_pose(x=700)
     tracker.join(0, 0.0, as_poses(a))
     tracker.carry(1, 1.5, scripted(as_poses(away), as_poses(away)))
     assert not tracker.has_lost(1.5)
-    tracker.join(2, 2.0, as_poses(a))
-    assert [t.frames.tolist() for t in tracker.finish(least_frames=1, least_confirmed=0)] == [[0], [2]]
+    for i in range(2, 5):
+        tracker.carry(i, away_for * i / 4, scripted())
+        parts += tracker.settle(least_frames=1, least_confirmed=0) if settle else []
+    tracker.join(4, away_for, as_poses(again))
+    parts += tracker.finish(least_frames=1, least_confirmed=0)
+    return [(part.number, part.frames.tolist(), part.filled.any()) for part in parts]
+
+
+@pytest.mark.parametrize("settle", [False, True])
+def test_who_comes_back_to_their_own_place_is_the_same_person_after_a_gap(settle):
+    assert _lose_and_find(make_pose(x=206), away_for=20, settle=settle) == [(0, [0, 4], False)]
+
+
+@pytest.mark.parametrize(("again", "away_for"), [(make_pose(x=300), 20), (make_pose(x=200), 40)])
+def test_in_another_place_or_much_later_it_is_somebody_new(again, away_for):
+    assert _lose_and_find(again, away_for=away_for) == [(0, [0], False), (1, [4], False)]
+
+
+@pytest.mark.parametrize("in_sight", [False, True])
+def test_who_was_carried_off_is_found_where_a_detection_last_saw_them(in_sight):
+    tracker = Tracker(960, 540, lost_after=2)
+    a, away = make_pose(x=200), as_poses(make_pose(x=700))
+    tracker.carry(0, 0.0, scripted())
+    tracker.join(0, 0.0, as_poses(a))
+    for i in range(1, 8):
+        tracker.carry(i, i / 10, scripted(as_poses(make_pose(x=200 + 15 * i))))
+    tracker.carry(8, 0.8, scripted(*([as_poses(make_pose(x=320))] if in_sight else [away, away])))
+    tracker.join(8, 0.8, as_poses(a))
+    (track,) = tracker.finish(least_frames=1, least_confirmed=0)
+    assert track.frames.tolist() == list(range(9))
+    assert track.pose_px[-1, 0, 0] == 200
 
 
 def test_astray_track_is_found_by_its_upper_body():
@@ -189,7 +219,7 @@ def test_what_was_taken_is_not_kept():
         if i % 6 == 0:
             tracker.join(i, i / 6, as_poses(make_pose(x=200)))
         tracker.settle(least_frames=3, least_confirmed=0.4)
-    assert len(tracker.finish(least_frames=3, least_confirmed=0.4)[0]) == 2
+    assert len(tracker.finish(least_frames=3, least_confirmed=0.4)[0]) == 3
 
 
 def test_a_track_that_no_detection_confirms_is_given_up():
