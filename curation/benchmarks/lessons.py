@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SHAPES", "render_lesson"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FPS", "SHAPES", "read_lesson", "render_lesson"]
+
+FPS = 6.0
+"""Sampled frames per second, as pre-annotation does."""
+Frame = tuple[int, float, NDArray[np.uint8]]
 
 SHAPES = {
     2: (1, 2, (1280, 720)),
@@ -33,6 +41,25 @@ def render_lesson(students: int, *, seconds: float, seed: int, fps: float = 12.0
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "bench"
     folder = cache / f"{students}-students-{seconds:g}-s-{fps:g}-fps-{light}-{seed}"
     (clip,) = render_classroom(
-        folder, seed=seed, lessons=1, cameras=1, rows=rows, columns=columns, seconds=seconds, fps=fps, size=size, light=light
+        folder,
+        seed=seed,
+        lessons=1,
+        cameras=1,
+        rows=rows,
+        columns=columns,
+        seconds=seconds,
+        fps=fps,
+        size=size,
+        light=light,
+        view="close" if students == 2 else "room",
     )
     return clip
+
+
+def read_lesson(clip: Path) -> Iterator[Frame]:
+    """Yield the frames of a clip that pre-annotation samples."""
+    from curation.media import iter_frames, probe_media
+
+    times = probe_media(clip).timestamps
+    wanted = np.arange(times[0], times[-1] + 1e-6, 1 / FPS)
+    yield from iter_frames(clip, np.unique(np.searchsorted(times, wanted + 1e-6, side="right") - 1), timestamps=times)

@@ -14,6 +14,7 @@ PARTS = Registry(
     "part of `bench people`",
     {
         "speed": "curation.benchmarks.people_speed:bench_speed",
+        "tracks": "curation.benchmarks.people_tracks:bench_tracks",
         "faces": "curation.benchmarks.people_faces:bench_faces",
         "fuzz": "curation.benchmarks.people_fuzz:bench_fuzz",
     },

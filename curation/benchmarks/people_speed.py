@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.benchmarks import BenchResult, compare_side_by_side, describe_spread
-from curation.benchmarks.lessons import render_lesson
+from curation.benchmarks.lessons import FPS, read_lesson, render_lesson
 from curation.benchmarks.people_workers import Finding, compare_workers, time_first_tubelets
 
 if TYPE_CHECKING:
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_speed"]
 
-_FPS = 6.0
-"""Sampled frames per second, as pre-annotation does."""
 _LEAST_BARE, _LEAST_REGIONS, _MOST_PCK_LOST = 0.90, 5.0, 0.01
 _DETECT_EVERY_NTH = 6
-
-Frame = tuple[int, float, NDArray[np.uint8]]
 
 
 def bench_speed(*, rounds: int, seed: int = 0) -> BenchResult:
@@ -78,7 +74,7 @@ def _compare_with_landmarkers(rounds: int, seed: int) -> Finding:
     clip = render_lesson(6, seconds=60.0, seed=seed)
     with on_one_core(), ExitStack() as opened:
         finder = opened.enter_context(PeopleFinder())
-        tracks = finder.process(_read(clip))
+        tracks = finder.process(read_lesson(clip))
         crops = _cut_crops(clip, tracks)
         image_mode = opened.enter_context(_open_landmarker("IMAGE"))
         video_mode = [opened.enter_context(_open_landmarker("VIDEO")) for _ in crops]
@@ -86,7 +82,7 @@ def _compare_with_landmarkers(rounds: int, seed: int) -> Finding:
         n_crops, n_seen = sum(map(len, crops)), sum(int((~track.filled).sum()) for track in tracks)
         seconds = compare_side_by_side(
             {
-                "full pipeline": lambda: finder.process(_read(clip)),
+                "full pipeline": lambda: finder.process(read_lesson(clip)),
                 "PoseLandmarker, image mode": partial(_run_image_mode, crops, image_mode),
                 "PoseLandmarker, video mode": partial(_run_video_mode, crops, video_mode, count()),
                 "bare landmark network (LiteRT)": partial(_run_network, crops, network),
@@ -119,7 +115,7 @@ def _cut_crops(clip: Path, tracks: Sequence[PersonTrack]) -> list[list[NDArray[n
     for track in tracks:
         low, high = np.quantile(track.boxes_xyxy[:, :2], 0.05, axis=0), np.quantile(track.boxes_xyxy[:, 2:], 0.95, axis=0)
         squares.append(np.array([*(low + high) / 2, 1.25 * (high - low).max(), 0.0]))
-    for index, _, image in _read(clip):
+    for index, _, image in read_lesson(clip):
         for crop, track, square in zip(crops, tracks, squares, strict=True):
             if index in track.frames[~track.filled]:
                 crop.append(crop_region(image, square, 256))
@@ -153,7 +149,7 @@ def _run_video_mode(crops: list[list[NDArray[np.uint8]]], landmarkers: Sequence[
 
     for person, landmarker in zip(crops, landmarkers, strict=True):
         for crop in person:
-            landmarker.detect_for_video(to_task_image(crop), round(1000 * next(clock) / _FPS))
+            landmarker.detect_for_video(to_task_image(crop), round(1000 * next(clock) / FPS))
 
 
 def _run_network(crops: list[list[NDArray[np.uint8]]], network: LiteNetwork) -> None:
@@ -170,7 +166,7 @@ def _compare_with_detections(rounds: int, seed: int) -> Finding:
     from curation.render.truth import read_truth
 
     clip = render_lesson(20, seconds=24.0, seed=seed)
-    frames, truth = list(_read(clip)), read_truth(clip)
+    frames, truth = list(read_lesson(clip)), read_truth(clip)
     some = frames[::_DETECT_EVERY_NTH]
     found: dict[str, Any] = {}
     with on_one_core(), PeopleFinder() as finder, DETECTORS.load("tiles")() as detector:
@@ -210,12 +206,3 @@ def _measure_pck(found: Sequence[tuple[Any, Any]], frames: Sequence[int], truth:
         for (boxes, poses), frame in zip(found, frames, strict=True)
     ]
     return pool_scores(scores).pck
-
-
-def _read(clip: Path) -> Iterator[Frame]:
-    """Yield the frames of a clip that pre-annotation samples."""
-    from curation.media import iter_frames, probe_media
-
-    times = probe_media(clip).timestamps
-    wanted = np.arange(times[0], times[-1] + 1e-6, 1 / _FPS)
-    yield from iter_frames(clip, np.unique(np.searchsorted(times, wanted + 1e-6, side="right") - 1), timestamps=times)
