@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 from numpy.typing import NDArray
 
 from backends.people.eyes import Blink, find_blinks
@@ -41,13 +41,14 @@ _NEAR = 0.1
 class BlinkScore:
     """True blinks of eyes that face the camera `n_true`, those that were found `n_hit`, found ones that were none `n_false`.
 
-    Blinks of eyes turned away are counted in `n_hidden`; found or not, they change nothing else.
+    Blinks of eyes turned away are counted apart, in `n_hidden`, and those of them that were found in `n_hidden_hit`.
     """
 
     n_true: int = 0
     n_hit: int = 0
     n_false: int = 0
     n_hidden: int = 0
+    n_hidden_hit: int = 0
 
     @property
     def f1(self) -> float:
@@ -56,8 +57,7 @@ class BlinkScore:
         return 2 * self.n_hit / total if total else float("nan")
 
     def __add__(self, other: BlinkScore) -> BlinkScore:
-        names = ("n_true", "n_hit", "n_false", "n_hidden")
-        return BlinkScore(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return BlinkScore(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
 
 def score_blinks(found: Sequence[Blink], times: NDArray[Any], eyes: NDArray[Any], head: NDArray[Any]) -> BlinkScore:
@@ -75,7 +75,8 @@ def score_blinks(found: Sequence[Blink], times: NDArray[Any], eyes: NDArray[Any]
         hits = [blink for blink in left if blink.start - _NEAR <= end and blink.end + _NEAR >= start]
         if hits:
             left.remove(hits[0])
-        score += BlinkScore(n_true=int(seen), n_hit=int(seen and bool(hits)), n_hidden=int(not seen))
+        found_it = int(bool(hits))
+        score += BlinkScore(n_true=1, n_hit=found_it) if seen else BlinkScore(n_hidden=1, n_hidden_hit=found_it)
     return evolve(score, n_false=len(left))
 
 
@@ -91,7 +92,8 @@ def bench_faces(*, rounds: int, seed: int) -> BenchResult:
     rows += [
         f"yaw {mean[0]:.1f}, pitch {mean[1]:.1f}, roll {mean[2]:.1f} degrees of mean absolute error (medians {median[0]:.1f}, "
         f"{median[1]:.1f}, {median[2]:.1f}) over {len(errors)} faces of {LEAST_PX:.0f} px and more (rendered)",
-        f"blinks: {blinks.n_hit} of {blinks.n_true} found, {blinks.n_false} false; {blinks.n_hidden} more with eyes turned away",
+        f"blinks: {blinks.n_hit} of {blinks.n_true} found, {blinks.n_false} false; of {blinks.n_hidden} with the eyes turned away "
+        f"{blinks.n_hidden_hit} found",
     ]
     photo = _read_photo()
     rows.append(f"photo (astronaut): {', '.join(f'{name} {value:.2f}' for name, value in photo.items())}")
@@ -104,7 +106,7 @@ def bench_faces(*, rounds: int, seed: int) -> BenchResult:
     )
     data = {
         "yaw_error": yaw, "angles_error_mean": mean.tolist(), "angles_error_median": median.tolist(), "share_read": share,
-        "blinks": {"true": blinks.n_true, "hit": blinks.n_hit, "false": blinks.n_false, "hidden": blinks.n_hidden, "f1": blinks.f1},
+        "blinks": asdict(blinks) | {"f1": blinks.f1},
         "photo": photo,
     }  # fmt: skip
     return BenchResult(rows=tuple(rows), line=line, data=data, missed=tuple(missed))
@@ -129,11 +131,11 @@ def _read_lessons(rounds: int, seed: int) -> list[_Lesson]:
         workspace = create_workspace(f"{folder}/work", Config(preannotation=settings))
         arrays, store = ArrayStore(workspace.folder("arrays")), ReadingStore(workspace.folder("arrays"))
         with Catalogue.open(workspace.catalogue_url) as catalogue:
-            add_media(workspace, catalogue, paths)
-            preannotate(workspace, catalogue, arrays)
-            aside = read_people(workspace, catalogue).set_aside
-            if aside:
-                raise CurationError(f"{aside[0][0]}: {aside[0][1]}")
+            failed = [(str(path), reason) for path, reason in add_media(workspace, catalogue, paths).failed]
+            failed += preannotate(workspace, catalogue, arrays).set_aside
+            failed += read_people(workspace, catalogue).set_aside
+            if failed:
+                raise CurationError("{}: {}".format(*failed[0]))
             clips = {Path(clip.uri): clip for clip in catalogue.list_clips()}
         return [
             (clip, arrays.read_tracks(clip.id), store.read("faces", clip.id), read_truth(path))

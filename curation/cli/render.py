@@ -24,6 +24,7 @@ __all__ = ["render"]
 @click.option("--fps", type=float, default=12.0, show_default=True, help="Frames per second.")
 @click.option("--size", type=(int, int), default=(960, 540), show_default=True, metavar="WIDTH HEIGHT", help="Picture size in px.")
 @click.option("--light", default="mixed", show_default=True, help="bright, normal, dim, uneven or mixed (one per lesson).")
+@click.option("--view", default="room", show_default=True, help="room: cameras hang high at the board; close: near the first row.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes that render side by side.")
 @json_option

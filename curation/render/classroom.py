@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.render.geometry import Camera
 from curation.render.light import LIGHTS
-from curation.render.scene import CAMERAS, Room, make_camera, make_room
+from curation.render.scene import VIEWS, Room, make_camera, make_room
 from curation.render.stage import Lesson, observe, seed_for, stage_lesson
 from curation.render.truth import Truth, read_truth, truth_path, write_truth
 from schemas.checks import check_range
@@ -41,9 +41,9 @@ def _pair(value: Any) -> tuple[int, int]:
 class RenderConfig:
     """Everything a rendered classroom depends on.
 
-    `lessons` × `cameras` clips of `rows` × `columns` students, `seconds` long at `fps`, of `size` (width, height; even) px.
-    `light` is a level of `LIGHTS` or "mixed" (another one for each lesson). `classes` groups of students share
-    the lessons; 0 = one for each lesson.
+    `lessons` × `cameras` clips of `rows` × `columns` students, `seconds` long at `fps`, of `size` (width, height; even) px, seen
+    from one of `VIEWS`. `light` is a level of `LIGHTS` or "mixed" (another one for each lesson). `classes` groups of students
+    share the lessons; 0 = one for each lesson.
     """
 
     seed: int = 0
@@ -56,9 +56,12 @@ class RenderConfig:
     size: tuple[int, int] = field(default=(960, 540), converter=_pair)
     light: str = "mixed"
     classes: int = 0
+    view: str = "room"
 
     def __attrs_post_init__(self) -> None:
-        limits: dict[str, tuple[float, float]] = {"seed": (0, 2**62), "lessons": (1, 1000), "cameras": (1, len(CAMERAS))}
+        if self.view not in VIEWS:
+            raise UnknownName("view", self.view, VIEWS)
+        limits: dict[str, tuple[float, float]] = {"seed": (0, 2**62), "lessons": (1, 1000), "cameras": (1, len(VIEWS[self.view]))}
         limits |= {"rows": (1, 6), "columns": (1, 10), "seconds": (0.5, 7200), "fps": (1, 60), "classes": (0, self.lessons)}
         for name, (low, high) in limits.items():
             check_range(f"render.{name}", getattr(self, name), low, high)
@@ -92,7 +95,7 @@ def render_classroom(
         StorageError: if a file cannot be written.
     """
     config = evolve(config or RenderConfig(), **settings)
-    jobs = [(lesson, camera) for lesson in range(config.lessons) for camera in list(CAMERAS)[: config.cameras]]
+    jobs = [(lesson, camera) for lesson in range(config.lessons) for camera in list(VIEWS[config.view])[: config.cameras]]
     paths = [Path(out) / f"lesson-{lesson + 1:02d}-{camera}.mp4" for lesson, camera in jobs]
     per_clip = round(config.seconds * config.fps)
     todo = [(path, *job) for path, job in zip(paths, jobs, strict=True) if not _is_done(path, config, *job)]

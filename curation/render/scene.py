@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from curation.render.geometry import Camera, Desk, unit
 from curation.render.strokes import polygon
 
-__all__ = ["CAMERAS", "Layer", "Room", "Seating", "make_camera", "make_room", "paint_background", "paint_seat"]
+__all__ = ["CAMERAS", "VIEWS", "Layer", "Room", "Seating", "make_camera", "make_room", "paint_background", "paint_seat"]
 
 Image = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -23,6 +23,9 @@ CAMERAS: dict[str, tuple[float, float, float]] = {
     "elevated": (-0.7, 3.0, -0.6),
 }
 """Camera name → position in the room of 3 columns, metres."""
+
+VIEWS = {"room": CAMERAS, "close": {"desk": (0.2, 1.5, 1.8), "desk-left": (-1.2, 1.55, 2.0)}}
+"""View → its cameras: high at the board, or near the first row at the height of the faces, as a webcam stands."""
 
 FIRST_ROW, ROW_PITCH, COLUMN_PITCH, TIER = 4.4, 1.45, 1.15, 0.28
 
@@ -71,7 +74,7 @@ def make_room(rows: int, columns: int, rng: np.random.Generator) -> Room:
 def make_camera(name: str, room: Room, size: tuple[int, int], rng: np.random.Generator) -> Camera:
     """Return camera `name` hung a little differently in every school, aimed and zoomed so that every seat is in the picture."""
     wide = max(1.0, room.columns / 3)
-    x, y, z = CAMERAS[name]
+    x, y, z = next(cameras[name] for cameras in VIEWS.values() if name in cameras)
     position = (x * wide + rng.normal(0, 0.08), y + rng.normal(0, 0.05), z - 0.9 * (wide - 1) + rng.normal(0, 0.08))
     corners = np.array(
         [

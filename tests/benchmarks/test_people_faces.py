@@ -32,8 +32,8 @@ def test_a_true_blink_counts_once():
 
 def test_eyes_turned_away_count_neither_way():
     away = TOWARDS + np.array([60, 0, 0])
-    for found in ([], [at(20)]):
-        assert score_blinks(found, TIMES, eyes_closed((20, 21)), away) == BlinkScore(n_hidden=1)
+    for n, found in enumerate(([], [at(20)])):
+        assert score_blinks(found, TIMES, eyes_closed((20, 21)), away) == BlinkScore(n_hidden=1, n_hidden_hit=n)
     assert np.isnan(BlinkScore(n_hidden=1).f1)
 
 

@@ -51,6 +51,23 @@ def test_truth_of_the_head_follows_the_nose(close):
     assert (width[np.abs(truth.head[..., 0]) < 15].min(initial=99)) > width[np.abs(truth.head[..., 0]) > 60].max(initial=0)
 
 
+def test_a_close_camera_sees_larger_faces_from_their_own_height(close):
+    from attrs import evolve
+
+    from schemas.errors import InvalidField, UnknownName
+
+    near = evolve(CLOSE, view="close")
+    _, camera, _ = set_up(near, 0, "desk")
+    assert camera.position[1] < 1.8 < close[1].position[1]
+    room, camera, lesson = set_up(near, 0, "desk")
+    truth, _ = observe(lesson, room, camera, np.arange(2) / 12, 12.0)
+    assert np.isfinite(truth.eyes).all()
+    with pytest.raises(UnknownName, match="view"):
+        evolve(CLOSE, view="moon")
+    with pytest.raises(InvalidField, match="cameras"):
+        evolve(CLOSE, view="close", cameras=3)
+
+
 def test_blinks_are_as_long_and_as_far_apart_as_they_should_be():
     blinks = sample_blinks(300.0, np.random.default_rng(3))
     assert 50 < len(blinks.start) < 130
