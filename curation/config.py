@@ -42,6 +42,10 @@ class Preannotation(_Section):
     detect_every: float = Field(default=4.0, gt=0, le=600, description="seconds between looks at the whole picture")
     detect_rarest: float = Field(default=16.0, gt=0, le=3600, description="the same in a still room")
     detector: str = "tiles"
+    network: str = Field(default="", description="file of the network behind the detectors onnx and mediapipe-object")
+    network_sha256: str = Field(default="", description="SHA-256 of that file")
+    network_classes: tuple[str, ...] = Field(default=(), description="names of its outputs in order; empty = as the file says")
+    network_confidence: float = Field(default=0.3, ge=0, le=1, description="a box counts from here on")
     tracker: str = Field(default="landmarks", description="who is who from frame to frame: landmarks, bytetrack or oc-sort")
     faces: bool = Field(default=False, description="read head angles, eyes and mouths of faces of 40 px and more (15 ms each)")
     faces_fps: float = Field(default=12.0, gt=0, le=240, description="how often a second; blinks need 12")

@@ -11,6 +11,8 @@ DETECTORS = Registry(
     {
         "tiles": "backends.people.tiles:TileDetector",
         "faces": "backends.people.faces:FaceDetector",
+        "mediapipe-object": "backends.people.objects:ObjectDetector",
+        "onnx": "backends.people.onnx:OnnxDetector",
     },
 )
 """Name → class with `backends.people.base.PersonDetector`'s interface."""

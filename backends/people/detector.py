@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people.base import Detections, check_image
+from backends.people import DETECTORS
+from backends.people.base import Detections, PersonDetector, check_image
 from backends.people.places import Place
 from backends.people.pose import PoseEstimator
 from backends.people.search import Search
 
-__all__ = ["PlaceDetector", "PlaceFinder"]
+if TYPE_CHECKING:
+    from backends.people.boxes import BoxSettings
+
+__all__ = ["PlaceDetector", "PlaceFinder", "open_detector"]
 
 _LEAST_BODY = 0.5
 
@@ -31,6 +35,19 @@ class PlaceFinder(Protocol):
         ...
 
 
+def open_detector(name: str, network: BoxSettings | None = None) -> PersonDetector:
+    """Return the detector of that name; `network` is the file behind those that come without one.
+
+    Raises:
+        UnknownName: if there is no such detector.
+        InvalidField: if it needs a network and none is named.
+        ModelError: if the network is missing, another one than named, or of a kind that cannot be used.
+    """
+    detector = DETECTORS.load(name)
+    made: PersonDetector = detector(network=network) if detector.needs_network else detector()
+    return made
+
+
 class PlaceDetector:
     """People at the places of several finders, each once. A context manager; one instance belongs to one thread.
 
@@ -39,6 +56,9 @@ class PlaceDetector:
         estimator: the landmark network; made and closed here if None.
         least_body: from this score of the landmark network on, in [0, 1], a body counts.
     """
+
+    needs_network: ClassVar[bool] = False
+    """Whether the detector is made with the `BoxSettings` of a network."""
 
     def __init__(
         self, finders: Sequence[PlaceFinder], estimator: PoseEstimator | None = None, *, least_body: float = _LEAST_BODY

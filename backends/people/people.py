@@ -10,8 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people import DETECTORS, TRACKERS
+from backends.people import TRACKERS
 from backends.people.base import PersonDetector, PersonTrack, PersonTracker, check_image
+from backends.people.boxes import BoxSettings
+from backends.people.detector import open_detector
 from backends.people.pose import PoseEstimator, Poses
 from backends.people.regions import regions_from_boxes
 from backends.people.schedule import Schedule, Stir
@@ -35,6 +37,7 @@ class PeopleFinder:
         detect_rarest: seconds between two detections where nothing does.
         lost_after: seconds after which somebody who is not seen any more is somebody new when they come back; shorter absences
             are filled, and marked as filled.
+        network: the file behind a detector that comes without one.
         tracker: a name in `backends.people.TRACKERS`. One that cannot see by itself has people detected in every frame.
 
     Examples:
@@ -49,13 +52,14 @@ class PeopleFinder:
         *,
         detect_rarest: float = 16.0,
         lost_after: float = 2.0,
+        network: BoxSettings | None = None,
         tracker: str = "landmarks",
     ) -> None:
         check_range("detect_every", detect_every, 0, 1e9)
         check_range("detect_rarest", detect_rarest, 0, 1e9)
         self._tracker: Callable[..., PersonTracker] = partial(TRACKERS.load(tracker), lost_after=lost_after)
         self._plan = partial(Schedule, detect_every, detect_rarest)
-        self._detector: PersonDetector = DETECTORS.load(detector)()
+        self._detector: PersonDetector = open_detector(detector, network)
         self._estimator = PoseEstimator()
 
     def process(self, frames: Iterable[tuple[int, float, NDArray[np.uint8]]]) -> list[PersonTrack]:

@@ -28,6 +28,10 @@ __all__ = ["propose"]
 )
 @click.option("--fps", type=click.FloatRange(0, 240, min_open=True), help="Sampled frames per second [default: 6].")
 @click.option("--window", type=click.FloatRange(0, 60, min_open=True), help="Seconds per task of a video [default: 2].")
+@click.option("--detector", help="Who finds people: tiles, faces, or, with a network, onnx or mediapipe-object [default: tiles].")
+@click.option("--network", type=click.Path(dir_okay=False), help="File of that network.")
+@click.option("--network-sha256", help="SHA-256 of that file.")
+@click.option("--network-confidence", type=click.FloatRange(0, 1), help="A box counts from here on [default: 0.3].")
 @click.option("--allow-truncated", is_flag=True, help="Take what can be decoded of a damaged or truncated video.")
 @json_option
 def propose(
@@ -36,10 +40,9 @@ def propose(
     taxonomy: str,
     model: Path | None,
     image_root: Path | None,
-    fps: float | None,
-    window: float | None,
     allow_truncated: bool,
     as_json: bool,
+    **settings: float | str | None,
 ) -> None:
     """Write Label Studio tasks with proposals: boxes, keypoints and behaviours.
 
@@ -51,7 +54,7 @@ def propose(
     from curation.propose import propose_tasks, write_tasks
     from schemas.vocabulary import load_taxonomy
 
-    said = {name: value for name, value in (("fps", fps), ("window", window)) if value is not None}
+    said = {name: value for name, value in settings.items() if value is not None}
     vocabulary = load_taxonomy(taxonomy)
     with _show_frames() as progress:
         result = propose_tasks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +33,21 @@ _FOLLOWED_OVER = 2.0
 
 def list_options(settings: Any) -> dict[str, Any]:
     """Return what `open_people_stage` takes, from a workspace's settings for pre-annotation."""
-    return {name: getattr(settings, name) for name in ("detector", "detect_every", "detect_rarest", "tracker", "window", "fps")}
+    options = {name: getattr(settings, name) for name in ("detector", "detect_every", "detect_rarest", "tracker", "window", "fps")}
+    network = {"path": settings.network, "sha256": settings.network_sha256, "classes": list(settings.network_classes)}
+    return options | {"network": network | {"confidence": settings.network_confidence}}
 
 
 @contextmanager
 def open_people_stage(
-    *, detector: str, detect_every: float, window: float, fps: float, detect_rarest: float = 16.0, tracker: str = "landmarks"
+    *,
+    detector: str,
+    detect_every: float,
+    window: float,
+    fps: float,
+    detect_rarest: float = 16.0,
+    tracker: str = "landmarks",
+    network: Mapping[str, Any] | None = None,
 ) -> Iterator[Callable[[Clip], Iterator[Step]]]:
     """Load the models and yield a function from a clip to steps through the frames that its windows sample.
 
@@ -51,14 +60,17 @@ def open_people_stage(
         fps: samples per second.
         detect_rarest: seconds between two looks at the whole picture in a still room.
         tracker: an entry of `backends.people.TRACKERS`.
+        network: fields of `backends.people.boxes.BoxSettings`, for a detector that comes without a network.
 
     Raises:
         ModelError: if the models are not there.
         MediaError: from the function: if the clip's file is gone, changed, or cannot be read.
     """
+    from backends.people.boxes import BoxSettings
     from backends.people.people import PeopleFinder
 
-    with PeopleFinder(detector, detect_every, detect_rarest=detect_rarest, tracker=tracker) as finder:
+    boxes = BoxSettings(**network) if network else None
+    with PeopleFinder(detector, detect_every, detect_rarest=detect_rarest, network=boxes, tracker=tracker) as finder:
 
         def find_people(clip: Clip) -> Iterator[Step]:
             if hash_file(clip.uri) != clip.sha256:
