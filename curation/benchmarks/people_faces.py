@@ -16,6 +16,7 @@ from attrs import asdict, evolve, frozen
 from numpy.typing import NDArray
 
 from backends.people.eyes import Blink, find_blinks
+from backends.people.head import compute_pose_yaw
 from backends.people.readings import FaceReader
 from curation.benchmarks import BenchResult, describe_spread
 from curation.benchmarks.lessons import render_lesson
@@ -95,6 +96,10 @@ def bench_faces(*, rounds: int, seed: int) -> BenchResult:
         f"blinks: {blinks.n_hit} of {blinks.n_true} found, {blinks.n_false} false; of {blinks.n_hidden} with the eyes turned away "
         f"{blinks.n_hidden_hit} found",
     ]
+    by_pose = np.concatenate([score["pose_errors"] for score in scores])
+    rows.append(
+        f"yaw from the pose alone: {by_pose.mean():.1f} degrees (median {np.median(by_pose):.1f}) over all {len(by_pose)} poses"
+    )
     photo = _read_photo()
     rows.append(f"photo (astronaut): {', '.join(f'{name} {value:.2f}' for name, value in photo.items())}")
     missed = [] if np.median(yaw) <= MOST_YAW else [f"yaw error {np.median(yaw):.1f} degrees (wanted <= {MOST_YAW:.0f})"]
@@ -105,7 +110,8 @@ def bench_faces(*, rounds: int, seed: int) -> BenchResult:
         f"{_CONE:.0f} degrees of the camera read ({rounds} lessons of 2 students, {SECONDS:.0f} s, rendered)"
     )
     data = {
-        "yaw_error": yaw, "angles_error_mean": mean.tolist(), "angles_error_median": median.tolist(), "share_read": share,
+        "yaw_error": yaw, "angles_error_mean": mean.tolist(), "angles_error_median": median.tolist(),
+        "pose_yaw_error": float(by_pose.mean()), "share_read": share,
         "blinks": asdict(blinks) | {"f1": blinks.f1},
         "photo": photo,
     }  # fmt: skip
@@ -146,21 +152,34 @@ def _read_lessons(rounds: int, seed: int) -> list[_Lesson]:
 
 def _score_lesson(clip: Clip, tracks: Sequence[PoseTrack], faces: Readings, truth: Truth) -> dict[str, Any]:
     """Return errors (N, 3) of the angles, the share of faces towards the camera that were read, and the blinks' score."""
-    errors, read, blinks = [np.zeros((0, 3))], np.zeros(truth.eyes.shape, bool), BlinkScore()
+    errors: list[NDArray[np.float64]] = [np.zeros((0, 3))]
+    pose_errors: list[NDArray[np.float64]] = [np.zeros(0)]
+    read, blinks = np.zeros(truth.eyes.shape, bool), BlinkScore()
     for person, student in enumerate(truth.student.tolist()):
         own = [faces.of(track.id) for track in tracks if track.student == student]
         rows = _in_order(own)
         large = rows["size_px"] >= LEAST_PX
         angles = np.stack([rows[name] for name in ("yaw", "pitch", "roll")], axis=1)
-        off = angles - truth.head[rows.frame, person]
-        errors.append(np.abs((off + 180) % 360 - 180)[large])
+        errors.append(_differ(angles, truth.head[rows.frame, person])[large])
+        pose_errors += [
+            _differ(compute_pose_yaw(track.pose_px), truth.head[track.frames, person, 0])
+            for track in tracks
+            if track.student == student
+        ]
         read[rows.frame, person] = True
         eyes = np.stack([rows["eye_right"], rows["eye_left"]], axis=1)
         found = find_blinks(clip.timestamps[rows.frame], eyes, yaw=rows["yaw"])
         blinks += score_blinks(found, clip.timestamps, truth.eyes[:, person], truth.head[:, person])
     yaw, pitch = np.moveaxis(np.radians(truth.head[..., :2]), -1, 0)
     towards = np.cos(yaw) * np.cos(pitch) >= np.cos(np.radians(_CONE))
-    return {"errors": np.concatenate(errors), "share": float(read[towards].mean()), "blinks": blinks}
+    share = float(read[towards].mean())
+    return {"errors": np.concatenate(errors), "pose_errors": np.concatenate(pose_errors), "share": share, "blinks": blinks}
+
+
+def _differ(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the difference of angles in degrees, 0 to 180."""
+    difference: NDArray[np.float64] = np.abs((np.asarray(a, np.float64) - b + 180) % 360 - 180)
+    return difference
 
 
 def _in_order(parts: Sequence[Readings]) -> Readings:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backends.people.face import FaceEstimator, FaceMesh, regions_from_poses
-from backends.people.head import _PAIRS, compute_head_angles
+from backends.people.head import _PAIRS, compute_head_angles, compute_pose_yaw
 from backends.people.tiles import TileDetector
 from curation.render.geometry import rotate
 from schemas.errors import InvalidField
@@ -26,6 +26,18 @@ def make_face(yaw, pitch, roll):
 )
 def test_angles_of_a_turned_face_come_back(angles):
     np.testing.assert_allclose(compute_head_angles(make_face(*angles)[None])[0], angles, atol=1e-9)
+
+
+@pytest.mark.parametrize("yaw", [0, 20, -45, 80, -100])
+def test_yaw_of_a_pose_is_that_of_nose_and_ears(yaw):
+    head = np.zeros((33, 3))
+    head[0], head[7], head[8] = (0, -10, -75), (50, 0, 0), (-50, 0, 0)
+    pose = np.zeros((2, 33, 4))
+    pose[0, :, :3] = 3 * (head @ rotate(*np.radians([yaw, 0.0, 0.0])).T) * [1, -1, 1] + [200, 100, 0]
+    pose[1] = np.nan
+    found = compute_pose_yaw(pose)
+    assert found[0] == pytest.approx(yaw, abs=1e-6)
+    assert np.isnan(found[1])
 
 
 def test_faces_not_seen_have_no_angles_and_other_shapes_are_refused():
