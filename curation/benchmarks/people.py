@@ -16,6 +16,8 @@ PARTS = Registry(
         "speed": "curation.benchmarks.people_speed:bench_speed",
         "tracks": "curation.benchmarks.people_tracks:bench_tracks",
         "faces": "curation.benchmarks.people_faces:bench_faces",
+        "memory": "curation.benchmarks.people_memory:bench_memory",
+        "ray": "curation.benchmarks.people_ray:bench_ray",
         "fuzz": "curation.benchmarks.people_fuzz:bench_fuzz",
     },
 )

@@ -21,7 +21,7 @@ from curation.engines.local import count_cores
 from curation.engines.worker import Message, describe_error, follow_task, open_stage
 from schemas.errors import CurationError
 
-__all__ = ["RayEngine", "join_cluster"]
+__all__ = ["RayEngine", "import_ray", "join_cluster"]
 
 _STORE_BYTES = 256 * 2**20
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -133,17 +133,27 @@ def _wait_for_any(workers: Sequence[_Worker]) -> list[_Worker]:
     return [by_answer[answer] for answer in ready]
 
 
-@contextmanager
-def join_cluster(workers: int, address: str | None) -> Iterator[int]:
-    """Connect to a cluster, or start one for the time being; yield its number of cores. A connection that is there is used."""
+def import_ray(*, loopback: bool) -> Any:
+    """Import Ray with its reports to the outside off and, if wanted, in a way that its processes listen on the loopback only.
+
+    Raises:
+        CurationError: if it is not installed.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address is None or address.rpartition(":")[0] in _LOOPBACK:
+    if loopback:
         os.environ[_CLUSTER] = "0"
     try:
         import ray
     except ImportError as error:
         raise CurationError("the engine 'ray' needs Ray: pip install 'curate-behaviour[ray]'") from error
+    return ray
+
+
+@contextmanager
+def join_cluster(workers: int, address: str | None) -> Iterator[int]:
+    """Connect to a cluster, or start one for the time being; yield its number of cores. A connection that is there is used."""
+    ray = import_ray(loopback=address is None or address.rpartition(":")[0] in _LOOPBACK)
     if ray.is_initialized():
         yield _count_cluster_cores()
         return

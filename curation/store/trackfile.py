@@ -54,9 +54,8 @@ def write_tracks(
 ) -> None:
     """Write tracks one by one, in the order in which they come; only one is held at a time."""
     schema = _make_table(clip_id, [], n_keypoints, optional).schema
-    with pq.ParquetWriter(
-        stream, schema, compression="zstd", use_dictionary=["track_id", "student"], write_page_checksum=True
-    ) as writer:
+    options = {"compression": "zstd", "use_dictionary": ["track_id", "student"], "write_page_checksum": True}
+    with pq.ParquetWriter(stream, schema, write_statistics=False, **options) as writer:
         for track in tracks:
             table = _make_table(clip_id, [track], n_keypoints, optional)
             writer.write_table(table, row_group_size=len(table))
