@@ -8,22 +8,25 @@ from numpy.typing import NDArray
 __all__ = ["SOONEST", "Schedule", "Stir"]
 
 SOONEST = 1.0
-"""Seconds between two detections at least."""
+"""Seconds between the first detections."""
 _FIRST = 3
 """So many detections come one after the other: they find whom one missed, and decide who is a person."""
 _CHANGE = 20
 """Grey levels by which a cell has changed, where sensors and codecs change less."""
 _LEAST_SHARE, _MOST_SHARE = 0.001, 0.5
 """Share of the picture that changes where somebody comes in; more than half of it is the light or the camera."""
+_LEAST_OF_PERSON = 0.25
+"""And share of the smallest person followed: an arm that reaches out of its box is nobody new."""
 _WIDTH = 160
 
 
 class Schedule:
     """Waits longer while detections bring nothing new, and less as soon as something is up.
 
-    The first three detections and those that are urgent (somebody is out of sight, or something stirs where nobody is followed)
-    come `SOONEST` after the one before, or `every` where that is less. After a detection that found somebody new or lost the
-    next one comes `every` seconds later; after each that found nobody of the kind the wait doubles, up to `rarest`.
+    The first three detections come `SOONEST` one after the other, or `every` where that is less; those that are urgent (somebody is
+    out of sight, or something stirs where nobody is followed) half of `every` after the one before. After a detection that found
+    somebody new or lost the next one comes `every` seconds later; after each that found nobody of the kind the wait doubles, up
+    to `rarest`.
 
     Args:
         every: seconds.
@@ -37,7 +40,8 @@ class Schedule:
 
     def is_due(self, seconds: float, *, urgent: bool) -> bool:
         """Return whether to look now."""
-        wait = min(SOONEST, self._every) if urgent or self._n < _FIRST else self._wait
+        first, soon = min(SOONEST, self._every), self._every / 2
+        wait = first if self._n < _FIRST else soon if urgent else self._wait
         return bool(seconds - self._last >= wait - 1e-6)
 
     def looked(self, seconds: float, n_fresh: int) -> None:
@@ -65,9 +69,15 @@ class Stir:
         changed = np.abs(small - before) > _CHANGE
         if changed.mean() > _MOST_SHARE:
             return False
+        least = max(_LEAST_SHARE * changed.size, _LEAST_OF_PERSON * scale**2 * _find_smallest(covered_xyxy))
         for x1, y1, x2, y2 in _grow(covered_xyxy, 0.5) * scale:
             changed[max(int(y1), 0) : max(int(np.ceil(y2)), 0), max(int(x1), 0) : max(int(np.ceil(x2)), 0)] = False
-        return bool(changed.mean() >= _LEAST_SHARE)
+        return bool(changed.sum() >= least)
+
+
+def _find_smallest(boxes_xyxy: NDArray[np.float32]) -> float:
+    """Return the area of the smallest box (px²), 0 if there is none."""
+    return float(np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1).min(initial=np.inf)) if len(boxes_xyxy) else 0.0
 
 
 def _grow(boxes_xyxy: NDArray[np.float32], share: float) -> NDArray[np.float32]:

@@ -71,7 +71,7 @@ def _compare_with_landmarkers(rounds: int, seed: int) -> Finding:
     from backends.people.networks import LiteNetwork
     from backends.people.people import PeopleFinder
 
-    clip = render_lesson(6, seconds=60.0, seed=seed)
+    clip = render_lesson(20, seconds=24.0, seed=seed)
     with on_one_core(), ExitStack() as opened:
         finder = opened.enter_context(PeopleFinder())
         tracks = finder.process(read_lesson(clip))

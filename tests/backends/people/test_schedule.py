@@ -24,8 +24,9 @@ def test_somebody_new_brings_the_wait_back():
     assert run(Schedule(4, 16), 40, fresh=lambda t: t == 14) == [0, 1, 2, 6, 14, 18, 26]
 
 
-def test_while_somebody_is_lost_it_looks_each_second():
-    assert run(Schedule(4, 16), 24, urgent=lambda t: 8 <= t < 10.5) == [0, 1, 2, 6, 8, 9, 10]
+def test_while_something_is_up_it_looks_twice_as_often():
+    assert run(Schedule(4, 16), 24, urgent=lambda t: 9 <= t < 13.5) == [0, 1, 2, 6, 9, 11, 13]
+    assert run(Schedule(4, 16), 7, urgent=lambda t: True) == [0, 1, 2, 4, 6]
 
 
 @pytest.mark.parametrize(("every", "rarest", "times"), [(0.5, 0.5, [0, 0.5, 1, 1.5]), (0, 0, list(np.arange(12) / 6))])
@@ -59,6 +60,7 @@ def room(*people, light=100):
         (((400, 200, 40, 90),), ((410, 200, 40, 90),), np.float32([[400, 200, 440, 290]]), False),
         (((400, 200, 40, 90),), ((400, 200, 40, 90), (700, 100, 40, 90)), np.float32([[400, 200, 440, 290]]), True),
         ((), ((400, 200, 4, 4),), NOBODY, False),
+        ((), ((460, 220, 40, 8),), np.float32([[400, 200, 440, 290]]), False),
     ],
 )
 def test_what_moves_where_nobody_is_followed_is_noticed(before, after, covered, moves):
