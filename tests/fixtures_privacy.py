@@ -72,8 +72,28 @@ def compare_heads(source_rgb, copy_rgb, boxes_xyxy):
     return np.array(out).reshape(-1, 2)
 
 
+def list_true_heads(workspace, truth):
+    """Return picture → heads (N, 4) xyxy px, by ground truth, for every picture that `label push` and `review open` make."""
+    from curation.labelstudio.tasks import find_frame, plan_tasks
+    from curation.review.crops import plan_strip, project_pose, strip_path
+    from curation.store import ArrayStore, Catalogue
+
+    with Catalogue.open(workspace.catalogue_url) as catalogue:
+        heads = {find_frame(workspace, plan): find_true_heads(truth, plan.frame) for plan in plan_tasks(workspace, catalogue)}
+        tubelets, clips = catalogue.list_tubelets(), {clip.id: clip for clip in catalogue.list_clips()}
+    tracks = {t.id: t for clip in clips for t in ArrayStore(workspace.folder("arrays")).read_tracks(clip)}
+    for tubelet in tubelets:
+        track = tracks[tubelet.track_id]
+        strip = plan_strip(tubelet, track, clips[tubelet.clip_id])
+        poses = [track.pose_px[list(track.frames).index(frame)] for frame in strip.frames]
+        points = np.stack([project_pose(strip, panel, pose)[:11] * strip.size for panel, pose in enumerate(poses)])
+        low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
+        heads[strip_path(workspace, tubelet)] = np.concatenate([low - 4, high + 4], axis=1)
+    return heads
+
+
 class FaceCounter:
-    """Counts the faces that the detector sees in a picture and in overlapping halves and thirds of it."""
+    """Counts the faces that the detector sees in a picture and in overlapping parts of it."""
 
     def __init__(self):
         from backends.people.face import FaceEstimator
@@ -81,22 +101,20 @@ class FaceCounter:
         self._faces = FaceEstimator(least_score=0.5)
         self.close = self._faces.close
 
-    def count(self, rgb, inside=None):
-        """Count them, or those whose middle lies in the box `inside` (xyxy px)."""
+    def count(self, rgb, boxes_xyxy):
+        """Return for each box (N, 4) px how many faces have their middle in it."""
         height, width = rgb.shape[:2]
         tiles = [(0, 0, height, width)]
         for side in (min(height, width), min(height, width) // 2):
             step = max(side // 2, 1)
             tiles += [(y, x, side, side) for y in range(0, height - side + 1, step) for x in range(0, width - side + 1, step)]
-        return sum(self._count(rgb, *tile, inside) for tile in tiles)
+        middles = np.concatenate([self._find(rgb, *tile) for tile in tiles])
+        return np.array([((middles > box[:2]) & (middles < box[2:])).all(axis=1).sum() for box in np.asarray(boxes_xyxy)])
 
-    def _count(self, rgb, top, left, height, width, inside):
+    def _find(self, rgb, top, left, height, width):
         boxes = self._faces.detect(np.ascontiguousarray(rgb[top : top + height, left : left + width]))[0]
-        middle = (boxes[:, :2] + boxes[:, 2:]) / 2 + (left, top)
-        counts = boxes[:, 2] - boxes[:, 0] >= LEAST_FACE
-        if inside is not None:
-            counts &= ((middle > inside[:2]) & (middle < inside[2:])).all(axis=1)
-        return int(counts.sum())
+        boxes = boxes[boxes[:, 2] - boxes[:, 0] >= LEAST_FACE]
+        return (boxes[:, :2] + boxes[:, 2:]) / 2 + (left, top)
 
 
 @pytest.fixture(scope="session")
