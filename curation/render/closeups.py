@@ -66,9 +66,8 @@ def _on_face(x: NDArray[Any], y: NDArray[Any], lift: float = 0.0005) -> Array:
     return np.stack([x, y, back * deep - _relief(x, y) - lift], axis=-1)
 
 
-def draw_close_features(image: Image, figure: Figure, px: Array, turn: Array, toward: Array) -> None:
-    """Draw eyes, brows, nose and mouth of a face in detail; arguments as `faces` gives them to its own features."""
-    del px
+def draw_close_features(image: Image, figure: Figure, turn: Array, toward: Array) -> None:
+    """Draw eyes, brows, nose and mouth of a head turned by `turn` (3, 3), with the camera in direction `toward` (3,)."""
     look = figure.look
     place = _Placer(figure, turn, toward)
     skin, dark = np.array(look.skin, np.float64), np.array(look.hair, np.float64)

@@ -93,8 +93,10 @@ def draw_face(image: Image, figure: Figure, world: Array, facets: NDArray[np.int
         if shown[side]:
             hull(image, px[_AT[f"{side} ear"]], np.array(look.skin) * 0.88)
     if toward @ -turn[:, 2] > -0.1:
-        draw = draw_close_features if figure.is_close else _draw_features
-        draw(image, figure, px, turn, toward)
+        if figure.is_close:
+            draw_close_features(image, figure, turn, toward)
+        else:
+            _draw_features(image, figure, px, turn, toward)
 
 
 def _draw_features(image: Image, figure: Figure, px: Array, turn: Array, toward: Array) -> None:
