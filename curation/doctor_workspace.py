@@ -81,11 +81,11 @@ def check_files(workspace: Workspace) -> list[Finding]:
         with Catalogue.open(workspace.catalogue_url, create=False) as catalogue:
             clips = catalogue.list_clips()
             wanted = {track.clip_id for track in catalogue.list_tracks()}
-        there = set(ArrayStore(workspace.folder("arrays")).list_clip_ids())
+        arrays = ArrayStore(workspace.folder("arrays"))
+        lost = sorted(clip_id for clip_id in wanted if not arrays.has_tracks(clip_id))
     except CurationError:
         return []  # the catalogue's own finding says why
     findings = []
-    lost = sorted(wanted - there)
     if lost:
         advice = "their boxes and poses are gone; put back a copy of arrays/"
         findings.append(Finding(area="arrays", status="fail", found=f"missing for {name_some(lost)}", advice=advice))

@@ -60,7 +60,7 @@ def bench_memory(*, rounds: int, seed: int = 0) -> BenchResult:
             folder / "crowd", render_lesson(_STUDENTS, seconds=4, seed=seed), Preannotation(workers=1)
         )
         rows.append(
-            f"  4 s of {_STUDENTS} students (rendered): worker {crowd['worker_mib']:.0f} MiB, command {crowd['command_mib']:.0f} MiB"
+            f"4 s of {_STUDENTS} students (rendered): worker {crowd['worker_mib']:.0f} MiB, command {crowd['command_mib']:.0f} MiB"
         )
     return _judge(rows, data)
 

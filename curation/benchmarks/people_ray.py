@@ -21,7 +21,7 @@ from curation.config import Config, Preannotation, create_workspace
 from curation.preannotate import PreannotateProgress, PreannotateResult
 from schemas.errors import CurationError
 
-__all__ = ["bench_ray", "open_cluster", "preannotate_lessons"]
+__all__ = ["Killer", "OneCoreNodes", "bench_ray", "open_cluster", "preannotate_lessons"]
 
 _SETTINGS = Preannotation(workers=1, fps=3.0)
 _LESSONS: dict[str, Any] = dict(lessons=6, cameras=1, rows=1, columns=3, seconds=8, fps=6.0, size=(640, 360))
@@ -49,7 +49,7 @@ def bench_ray(*, rounds: int, seed: int = 0) -> BenchResult:
                 same[f"{n_nodes} nodes"] = same.get(f"{n_nodes} nodes", True) and digest == local
             cluster.remove_node(nodes.pop())
         nodes.append(cluster.add_node())
-        killed = _Killer(lambda: cluster.remove_node(nodes.pop()))
+        killed = Killer(lambda: cluster.remove_node(nodes.pop()))
         digest, _ = preannotate_lessons(folder / "killed", lessons, engine="ray", progress=killed)
         same["one of 2 nodes killed"] = digest == local and killed.done
     return _judge(local, rates, same)
@@ -69,7 +69,7 @@ def _judge(local: tuple[str, str], rates: dict[int, list[float]], same: dict[str
     return BenchResult(rows=tuple(rows), line=line, data=data, missed=tuple(missed))
 
 
-class _Killer:
+class Killer:
     """Watches the progress of a run, and kills a node when a third of the frames are done."""
 
     def __init__(self, kill: Callable[[], None]) -> None:
@@ -77,6 +77,7 @@ class _Killer:
         self.done = False
 
     def __call__(self, state: PreannotateProgress) -> None:
+        """Look at how far the run is."""
         if not self.done and 3 * state.frames >= state.n_frames and state.clips < state.n_clips:
             self._kill()
             self.done = True
