@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["check_model", "check_scorer", "check_strategy", "check_tracker"]
+__all__ = ["check_detector", "check_model", "check_scorer", "check_strategy", "check_tracker"]
 
 
 def check_model(make, sequences, folder):
@@ -105,3 +105,22 @@ def _track_two(make, *, settle):
     numbers = {part.number for part in parts}
     together = {n: {a: np.concatenate([getattr(p, a) for p in parts if p.number == n]) for a in names} for n in numbers}
     return {n: evolve(next(p for p in parts if p.number == n), **together[n]) for n in numbers}
+
+
+def check_detector(make, photo, *, nose):
+    """A people detector: one person in the photo, nose in place, the same twice; nobody in an empty image; closed by `with`."""
+    with make() as detector:
+        found = detector.detect(photo)
+        again = detector.detect(photo)
+        empty = detector.detect(np.full((120, 160, 3), 90, np.uint8))
+    assert len(found) == 1
+    assert np.hypot(*(found.pose_px[0, 0, :2] - nose)) < 15
+    assert found.boxes_xyxy.shape == (1, 4)
+    assert found.regions.shape == (1, 4)
+    height, width = photo.shape[:2]
+    assert (found.boxes_xyxy >= 0).all()
+    assert (found.boxes_xyxy <= (width, height, width, height)).all()
+    assert (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all()
+    assert 0 < found.scores[0] <= 1
+    np.testing.assert_array_equal(found.pose_px, again.pose_px)
+    assert (len(empty), empty.pose_px.shape) == (0, (0, 33, 4))

@@ -18,6 +18,7 @@ _SAME_FACE = 1.0
 _LEAST_FACE, _MOST_FACE = 0.65, 2.6
 """Size of a head by that of its face box; usually 1.1 to 1.5."""
 _LEAST_FIT = 0.4
+_LEAST_BODY = 0.45
 _TALLEST_HEAD = 0.6
 Array = NDArray[np.float64]
 
@@ -129,9 +130,13 @@ class FacePlace:
 class BoxPlace:
     """A box (4,) px around one person, whole or as far as they are seen."""
 
-    least: ClassVar[float] = 0.4
     score: float
     box_xyxy: Array
+
+    @property
+    def least(self) -> float:
+        """However sure the detector is, which had its own threshold: the landmark network must see a body."""
+        return float(np.sqrt(self.score * _LEAST_BODY))
 
     @property
     def regions(self) -> Array:

@@ -18,6 +18,7 @@ _SAME_BODY = 0.5
 _SAME_BOX = 0.7
 _SMALLER, _TINY = 0.6, 0.35
 _MUCH_SURER = 0.15
+_SURE, _SPECK = 0.55, 0.3
 _STEEPEST = np.deg2rad(80)
 
 
@@ -53,7 +54,7 @@ class Search:
         if found is None:
             self._refused.append(_describe(place))
             return False
-        if self._is_double(found):
+        if self._is_double(found) or self._is_speck(place, found):
             return False
         self._poses.append(found)
         self._places.append(place.score)
@@ -115,6 +116,13 @@ class Search:
             return False
         pose = np.concatenate([self._stack().pose_px, found.pose_px])
         return bool(find_doubles(boxes_from_poses(pose, self._width, self._height), pose)[-1, :-1].any())
+
+    def _is_speck(self, place: Place, found: Poses) -> bool:
+        """Whether nobody is sure of a body that is far smaller than those that are sure: a pattern in the background."""
+        pairs = np.sqrt([score * p.scores[0] for score, p in zip(self._places, self._poses, strict=True)])
+        sizes = [p.regions[0, 2] for p, pair in zip(self._poses, pairs, strict=True) if pair >= _SURE]
+        unsure = np.sqrt(place.score * found.scores[0]) < _SURE
+        return bool(sizes and unsure and found.regions[0, 2] < _SPECK * np.median(sizes))
 
     def _explains(self, place: Place) -> bool:
         """Whether the place is a person found already, a smaller one on their torso, or a much smaller one anywhere on them."""
