@@ -95,7 +95,7 @@ def test_landmarks_without_the_mask_equal_those_with_it(own_folder):
         network.set_tensor(network.get_input_details()[0]["index"], image)
         network.invoke()
         results.append({tuple(o["shape"]): network.get_tensor(o["index"]) for o in network.get_output_details()})
-    assert len(results[1]) == 3 < len(results[0])
+    assert len(results[1]) == 4 < len(results[0])
     for shape, values in results[1].items():
         np.testing.assert_array_equal(values, results[0][shape])
 

@@ -155,9 +155,9 @@ def test_who_comes_in_is_found_soon_though_the_room_was_still(astronaut):
     empty = np.full((400, 600, 3), 150, np.uint8)
     busy = empty.copy()
     busy[100:400, 200:500] = cv2.resize(astronaut, (300, 300), interpolation=cv2.INTER_AREA)
-    with PeopleFinder(detect_every=600, detect_rarest=600) as finder:
-        (track,) = finder.process((i, i / 3, empty if i < 9 else busy) for i in range(14))
-    assert track.frames.tolist() == [9, 10, 11, 12, 13]
+    with PeopleFinder(detect_every=4, detect_rarest=600) as finder:
+        (track,) = finder.process((i, i / 3, empty if i < 9 else busy) for i in range(16))
+    assert track.frames.tolist() == [12, 13, 14, 15]
 
 
 @pytest.mark.parametrize("tracker", ["bytetrack", "oc-sort"])
