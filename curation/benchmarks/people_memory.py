@@ -2,7 +2,7 @@
 
 What a worker holds depends on the models, the picture and the people in sight; what the command holds, on how many boxes and poses
 it has to record. The first is measured on videos of two rendered seconds, repeated by copying their packets and looked at once in
-two seconds; the second on boxes and poses that are drawn by lot, as many as 30 students at 6 samples a second give.
+four; the second on boxes and poses that are drawn by lot, as many as 30 students at 6 samples a second give.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MINUTES = (1, 10, 60)
 _MOST_MIB = 1.2 * 1024
 _FLAT = 1.10
 """A peak over the longest video of at most so many times the peak over a sixth of it is flat."""
-_RARELY = Preannotation(workers=1, fps=0.5, detect_every=60.0)
+_RARELY = Preannotation(workers=1, fps=0.25, window=4.0, detect_every=600.0, detect_rarest=600.0)
 _EVERY = 0.2
 _STUDENTS, _FPS, _PART = 30, 6.0, 30.0
 
