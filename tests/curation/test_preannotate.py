@@ -124,7 +124,8 @@ def test_the_command_says_what_was_done_and_reproposes(done, small_model):
     said = run_curate("preannotate", "-w", done.workspace.root, "--model", small_model, "--json")
     assert said.returncode == 0, said.stderr
     assert {**json.loads(said.stdout), "seconds": 0} == {
-        "clips": 0, "there": 2, "people": 0, "tubelets": 0, "proposals": 0, "frames": 0, "seconds": 0, "set_aside": [],
+        "clips": 0, "there": 2, "people": 0, "tubelets": 0, "proposals": 0, "frames": 0, "seconds": 0, "set_aside": [], "faces": 0,
+        "hands": 0,
     }  # fmt: skip
     said = run_curate("preannotate", "-w", done.workspace.root, "--model", small_model, "--repropose")
     assert said.stdout == f"0 new proposals by logreg {load_proposer(small_model).version}\n"
