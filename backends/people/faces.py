@@ -62,4 +62,4 @@ class FaceDetector(PlaceDetector):
     def __init__(
         self, estimator: PoseEstimator | None = None, faces: FaceSettings | None = None, bodies: TileSettings | None = None
     ) -> None:
-        super().__init__([FaceFinder(faces), BodyFinder(bodies or TileSettings(shorts=(224, 448)))], estimator)
+        super().__init__([FaceFinder(faces), BodyFinder(bodies)], estimator)

@@ -13,6 +13,8 @@ __all__ = ["PARTS", "bench_people"]
 PARTS = Registry(
     "part of `bench people`",
     {
+        "quality": "curation.benchmarks.people_quality:bench_quality",
+        "photos": "curation.benchmarks.people_photos:bench_photos",
         "speed": "curation.benchmarks.people_speed:bench_speed",
         "tracks": "curation.benchmarks.people_tracks:bench_tracks",
         "faces": "curation.benchmarks.people_faces:bench_faces",
