@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.records import Clip, PoseTrack
 
-__all__ = ["LEVELS", "Blurrer", "Level", "cover_boxes", "find_track_heads"]
+__all__ = ["LEVELS", "Blurrer", "Frame", "Level", "cover_boxes", "find_track_heads"]
 
 Level = Literal["none", "faces", "heads"]
 LEVELS: tuple[Level, ...] = ("none", "faces", "heads")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,6 +15,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
+from curation.blur import Blurrer, Frame, Level
 from curation.config import Preannotation
 from curation.engines.people import list_options, open_people_stage
 from curation.ingest import make_clip
@@ -56,6 +59,7 @@ def propose_tasks(
     settings: Preannotation | None = None,
     proposer: Proposer | None = None,
     allow_truncated: bool = False,
+    blur: Level = "none",
     progress: Callable[[int, int], None] | None = None,
 ) -> ProposeResult:
     """Find the people in images and videos and propose what they do: one task per image, and one per window of a video.
@@ -72,6 +76,7 @@ def propose_tasks(
         settings: window, samples per second, detector; None = the defaults of a workspace.
         proposer: None = the model that ships with the tool.
         allow_truncated: take what can be decoded of a damaged or truncated video.
+        blur: what to cover in the pictures; the tasks then show pictures that are made, also of images.
         progress: called as ``progress(frames, of how many)``.
 
     Raises:
@@ -82,7 +87,7 @@ def propose_tasks(
     settings, taxonomy = settings or Preannotation(), taxonomy or load_taxonomy("learning-behaviours")
     with Prober() as prober:
         clips = [make_clip(prober.probe(path), allow_truncated=allow_truncated) for path in paths]
-    places = _Places(Path(pictures).resolve(), None if image_root is None else Path(image_root).resolve())
+    places = _Places(Path(pictures).resolve(), None if image_root is None else Path(image_root).resolve(), blur)
     for clip in clips:
         places.check(clip)
     proposer = proposer or load_proposer()
@@ -96,7 +101,7 @@ def propose_tasks(
             progress(seen, total)
 
     result = ProposeResult()
-    with open_people_stage(**list_options(settings)) as find_people:
+    with _open_reader(blur) as read, open_people_stage(**list_options(settings)) as find_people:
         for clip, plan in zip(clips, plans, strict=True):
             found: list[PersonTrack] = []
             for step in find_people(clip):
@@ -104,7 +109,7 @@ def propose_tasks(
                 tick(step.units)
             tracks = make_tracks(clip, found, name_pipeline(settings))
             described = _describe(clip, tracks, settings, proposer, taxonomy)
-            tasks = list(_make_tasks(clip, plan, described, places))
+            tasks = list(_make_tasks(clip, plan, described, partial(_make_pictures, places, partial(read, clip, tracks))))
             spans = [span for _, _, span in described if span is not None]
             result = evolve(
                 result,
@@ -134,6 +139,7 @@ class _Places:
 
     pictures: Path
     root: Path | None
+    blur: Level = "none"
 
     def check(self, clip: Clip) -> None:
         """Raise InvalidField if the clip's pictures cannot be addressed."""
@@ -142,9 +148,10 @@ class _Places:
     def find(self, clip: Clip, frame: int) -> Path:
         """Return the file of a frame: the image itself, or the JPEG that is made of it."""
         source = Path(clip.uri)
-        if clip.n_frames == 1 and source.suffix.lower() in SHOWN_BY_BROWSERS:
+        if self.blur == "none" and clip.n_frames == 1 and source.suffix.lower() in SHOWN_BY_BROWSERS:
             return source
-        return self.pictures / f"{clip.id}-{frame:06d}.jpg"
+        mark = "" if self.blur == "none" else f"-{self.blur}"
+        return self.pictures / f"{clip.id}-{frame:06d}{mark}.jpg"
 
     def address(self, picture: Path) -> str:
         """Return what a task says in `image`."""
@@ -165,9 +172,11 @@ def _describe(
     return [(tubelet, by_id[tubelet.track_id], span_of.get(tubelet.id)) for tubelet in tubelets]
 
 
-def _make_tasks(clip: Clip, plan: Sequence[Window], described: _Described, places: _Places) -> Iterator[dict[str, Any]]:
+def _make_tasks(
+    clip: Clip, plan: Sequence[Window], described: _Described, make_pictures: Callable[[Clip, Sequence[Window]], Iterator[str]]
+) -> Iterator[dict[str, Any]]:
     version = format_model_version([span for _, _, span in described if span is not None])
-    for window, picture in zip(plan, _make_pictures(clip, plan, places), strict=True):
+    for window, address in zip(plan, make_pictures(clip, plan), strict=True):
         frame = window.key_frame
         people = [
             Person.of(tubelet.id, _pull_inside(box_at(track, frame), clip), pose_at(track, frame), [span] if span else [])
@@ -176,7 +185,7 @@ def _make_tasks(clip: Clip, plan: Sequence[Window], described: _Described, place
         ]
         yield encode_task(
             f"{clip.id}/{window.first}-{window.last}",
-            places.address(picture),
+            address,
             (clip.width, clip.height),
             people,
             model_version=version,
@@ -184,16 +193,27 @@ def _make_tasks(clip: Clip, plan: Sequence[Window], described: _Described, place
         )
 
 
-def _make_pictures(clip: Clip, plan: Sequence[Window], places: _Places) -> Iterator[Path]:
-    """Yield the picture of each window's key frame, written where it is not a file yet."""
-    keys = sorted({window.key_frame for window in plan})
-    for frame, _, rgb in iter_frames(clip.uri, keys, timestamps=clip.timestamps):
+@contextmanager
+def _open_reader(blur: Level) -> Iterator[Callable[[Clip, Sequence[PoseTrack], Sequence[int]], Iterator[Frame]]]:
+    """Yield the function that reads a clip's frames for pictures, covered as `blur` says."""
+    if blur == "none":
+        yield lambda clip, tracks, indices: iter_frames(clip.uri, indices, timestamps=clip.timestamps)
+        return
+    with Blurrer(blur) as blurrer:
+        yield blurrer.iter_frames
+
+
+def _make_pictures(
+    places: _Places, read: Callable[[Sequence[int]], Iterator[Frame]], clip: Clip, plan: Sequence[Window]
+) -> Iterator[str]:
+    """Yield the address of the picture of each window's key frame, written where it is not a file yet."""
+    for frame, _, rgb in read(sorted({window.key_frame for window in plan})):
         path = places.find(clip, frame)
         if path != Path(clip.uri):
             write_bytes(path, _encode_jpeg(rgb))
         for window in plan:
             if window.key_frame == frame:
-                yield path
+                yield places.address(path)
 
 
 def _encode_jpeg(rgb: NDArray[np.uint8]) -> bytes:

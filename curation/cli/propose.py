@@ -6,10 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curation.cli.common import emit_result, json_option
+
+if TYPE_CHECKING:
+    from curation.blur import Level
 
 __all__ = ["propose"]
 
@@ -33,6 +37,7 @@ __all__ = ["propose"]
 @click.option("--network-sha256", help="SHA-256 of that file.")
 @click.option("--network-confidence", type=click.FloatRange(0, 1), help="A box counts from here on [default: 0.3].")
 @click.option("--allow-truncated", is_flag=True, help="Take what can be decoded of a damaged or truncated video.")
+@click.option("--blur", type=click.Choice(["faces", "heads"]), help="Cover faces or heads in the pictures that the tasks show.")
 @json_option
 def propose(
     paths: tuple[str, ...],
@@ -41,6 +46,7 @@ def propose(
     model: Path | None,
     image_root: Path | None,
     allow_truncated: bool,
+    blur: Level | None,
     as_json: bool,
     **settings: float | str | None,
 ) -> None:
@@ -65,6 +71,7 @@ def propose(
             settings=Preannotation.model_validate(said),
             proposer=load_proposer(model),
             allow_truncated=allow_truncated,
+            blur=blur or "none",
             progress=progress,
         )
     write_tasks(out, result.tasks)

@@ -267,3 +267,14 @@ def test_a_copy_wants_to_know_the_people_first(tmp_path, numbered_video, bundle_
     workspace = create_workspace(tmp_path / "w")
     with Blurrer("faces") as blurrer, pytest.raises(WorkspaceError, match="run `curate preannotate`"):
         write_copy(workspace, make_clip(probe_media(numbered_video)), tmp_path, blurrer)
+
+
+def test_proposals_show_covered_pictures_too(tmp_path, photo, astronaut, count_faces):
+    options = ["propose", photo.uri, "--out", tmp_path / "tasks.json", "--fps", "1", "--blur", "heads"]
+    assert run_curate(*options).returncode == 0
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    picture = Path(task["data"]["image"])
+    assert picture.parent == tmp_path / "tasks-pictures"
+    face = [[173, 67, 276, 170]]
+    assert count_faces(read_jpeg(picture), face) == 0
+    assert compare_heads(astronaut, read_jpeg(picture), face)[0, 0] < STRONG
