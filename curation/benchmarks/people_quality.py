@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -80,7 +81,7 @@ def _measure(clips: list[Path], detector: str) -> tuple[PeopleMeasure, PeopleMea
     truth = {clip.stem: read_truth(clip) for clip in clips}
     start = time.process_time()
     with PeopleFinder(detector) as finder:
-        tracks = {clip.stem: finder.process(_read_frames(clip)) for clip in clips}
+        tracks: Any = {clip.stem: finder.process(_read_frames(clip)) for clip in clips}
     seconds = (time.process_time() - start) / sum(len(t.boxes) for t in truth.values())
     return measure_people(tracks, truth), measure_people(tracks, truth, by_pose=False), seconds
 
