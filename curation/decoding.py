@@ -1,11 +1,14 @@
 """Decoding one video stream: frames that can be trusted, in the order of showing, with their times; what was lost is counted.
 
 A damaged packet spoils more than its own frame: until the next key frame every frame is built on pictures that are not there, and
-decoders hand such frames out without a word. Frames from a damaged packet to the next key frame therefore count as lost.
+decoders make up what is missing and hand it out as if it were whole; only their log tells. Frames from a packet about which the
+decoder complains to the next key frame therefore count as lost.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +31,8 @@ _FORMATS = (
     "mpegvideo", "mxf", "nut", "obu", "ogg", "webp_pipe",
 )  # fmt: skip
 _MOST_FAILURES = 64
+_HARMLESS = re.compile(r"mmco|co located POCs|exceeds max|SEI|APP\d* ?field")
+"""What decoders complain about although the picture is whole."""
 _LEAST_STEPS = 10
 
 
@@ -40,6 +45,9 @@ def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """
     import av
 
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    logging.getLogger("libav").propagate = False
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
     try:
         container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
@@ -71,6 +79,7 @@ class Decoder:
         self.end = 0.0
         self._trusted, self._key_fed = True, False
         self._newest_key: int | None = None
+        self._is_numbered = False
         self._missed: set[int] = set()
         self._uncounted: Counter[int] = Counter()
         self._fed, self._shown, self._behind = 0, 0, 0
@@ -83,7 +92,7 @@ class Decoder:
                 if self._trust(frame):
                     self._shown += 1
                     self._missed.discard(frame.pts)
-                    yield self._clock.read(frame), frame
+                    yield self._clock.read(frame, has_time=not self._is_numbered), frame
                 elif frame.pts is not None:
                     self._missed.add(frame.pts)
         if not self._trusted:
@@ -97,7 +106,8 @@ class Decoder:
     def list_lost(self, times: NDArray[np.float64]) -> list[Gap]:
         """Return where frames were lost among those that came at `times` (n,) seconds, after reading to the end."""
         lost = Counter(self._uncounted)
-        ticks = np.array(sorted(self._missed), np.float64) * float(self._stream.time_base)
+        missed = () if self._is_numbered else self._missed
+        ticks = np.array(sorted(missed), np.float64) * float(self._stream.time_base)
         lost.update(np.searchsorted(times, ticks).tolist())
         return [Gap(before=int(before), frames=count) for before, count in sorted(lost.items())]
 
@@ -124,19 +134,24 @@ class Decoder:
         if packet.stream_index != self._stream.index:
             return []
         self._fed += bool(packet.size)
+        if packet.size and packet.pts is None and packet.dts is None:
+            packet.pts, self._is_numbered = self._fed, True  # no time, but it tells which packet a frame comes from
         if packet.is_corrupt:
             self._distrust()
         elif packet.is_keyframe:
             self._key_fed, self._newest_key = not self._trusted, packet.pts
         if not self._trusted and packet.pts is not None and packet.size and not packet.is_discard:
             self._missed.add(packet.pts)
-        try:
-            return list(packet.decode())
-        except (av.FFmpegError, OSError):
+        with av.logging.Capture(local=True) as said:
+            try:
+                frames = list(packet.decode())
+            except (av.FFmpegError, OSError):
+                frames = None
+        if frames is None or any(not _HARMLESS.search(message) for *_, message in said):
             self._distrust()
-            if packet.pts is not None:
+            if packet.pts is not None and packet.size:
                 self._missed.add(packet.pts)
-            return []
+        return frames or []
 
     def _distrust(self) -> None:
         """A packet is damaged: what comes out from here to the next key frame is built on a picture that is not there."""
@@ -151,14 +166,14 @@ class Decoder:
             self._distrust()
             late = frame.pts is not None and self._newest_key is not None and frame.pts < self._newest_key
             self._key_fed = late  # it comes out when the key frame that ends the damage is in already
-        elif frame.key_frame and self._key_fed:
+        elif frame.key_frame and self._key_fed and (self._newest_key is None or (frame.pts or 0) >= self._newest_key):
             self._settle()
             self._trusted, self._key_fed = True, False
-        return self._trusted or (frame.key_frame and not frame.is_corrupt)
+        return self._trusted
 
     def _settle(self) -> None:
         """Count what a damage has cost in a stream whose packets have no times, and let its clock go on by as much."""
-        if self._clock.has_times:
+        if not self._is_numbered:
             return
         lost = max(1, self._fed - self._shown - self._behind)
         self._uncounted[self._shown] += lost
@@ -179,9 +194,9 @@ class _Clock:
         self._last: float | None = None
         self._next = 0.0
 
-    def read(self, frame: Any) -> float:
+    def read(self, frame: Any, *, has_time: bool) -> float:
         """Return the time of the next frame."""
-        ticks = frame.dts if self._by_decoding else frame.pts
+        ticks = frame.dts if self._by_decoding else frame.pts if has_time else None
         self.has_times = self._by_decoding or ticks is not None
         time = self._next if ticks is None else float(ticks * frame.time_base)
         if self._last is not None:

@@ -145,7 +145,7 @@ def _probe_video(path: Path, sha256: str, tick: Callable[[int], None]) -> MediaI
         for seconds, frame in decoder:
             times.append(seconds)
             tick(len(times))
-            shape = shape or ((frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height))
+            shape = shape or ((frame.height, frame.width) if _count_turns(frame) % 2 else (frame.width, frame.height))
         if shape is None:
             raise MediaError(path, "is damaged or truncated: no frame of it can be decoded")
         damage = _find_damage(container, stream, path.stat().st_size, decoder)
@@ -193,14 +193,23 @@ def _iter_video(
         size = size or (frame.width, frame.height)
         if todo is None or last in todo:
             rgb = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-            upright = np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90 % 4))
+            upright = np.ascontiguousarray(np.rot90(rgb, _count_turns(frame)))
             yield last, seconds if timestamps is None else float(timestamps[last]), upright
             todo = todo if todo is None else todo - {last}
         if wanted and last >= wanted[-1]:
             break
+    if todo and timestamps is not None and wanted and last >= wanted[-1] and wanted[0] > 0:
+        # Behind the key frame where the reading began some frames could not be trusted: read again from the beginning.
+        yield from ((i, s, rgb) for i, s, rgb in _iter_video(path, [0, *sorted(todo)], timestamps) if i in todo)
+        return
     if todo:
         reason = f"has no frame {max(todo)}; its last is {last}" if max(todo) > last else f"frame {min(todo)} is not there any more"
         raise MediaError(path, reason)
+
+
+def _count_turns(frame: Any) -> int:
+    """Return how many quarter turns to the left make a frame upright: 0 to 3; an angle between them counts as the nearest."""
+    return round(float(frame.rotation) / 90) % 4
 
 
 def _number_frames(path: Path, first: int, timestamps: NDArray[np.float64] | None) -> Iterator[tuple[int, float, Any]]:

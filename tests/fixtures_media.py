@@ -83,9 +83,9 @@ def rotate_video(path: Path, target: Path, degrees: int) -> Path:
     data = bytearray(path.read_bytes())
     header = data.find(b"tkhd")
     start = header + 8 + (20 if data[header + 4] == 0 else 32) + 16
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0), 10: (0.985, 0.174, -0.174, 0.985)}[degrees]
     one = 1 << 16
-    data[start : start + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    data[start : start + 36] = struct.pack(">9i", *(round(v * one) for v in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
     target.write_bytes(data)
     return target
 

@@ -1,6 +1,6 @@
 """FiftyOne's app on one workspace: ``python -m curation.review.app --workspace DIR --port P``. Runs until SIGTERM or Ctrl-C.
 
-Its ``/media`` address serves any file that this user can read to anyone who reaches the port: it listens on 127.0.0.1 only.
+Its ``/media`` address serves to anyone who reaches the port: only copies (`curation.review.confine`), and on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from curation.config import Workspace, open_workspace
+from curation.review.confine import ConfineMedia
 from curation.review.looks import FIRST_VIEW
 from schemas.errors import CurationError, ServerError
 
@@ -139,6 +140,7 @@ def run_app(workspace: Workspace, port: int, *, axis: str | None = None, browser
 
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"])
     app.add_middleware(StayLocal, workspace=hash_root(workspace))
+    app.add_middleware(ConfineMedia, folder=workspace.root / "crops")
     page = find_page(name, port)
     _log.info("review at %s", page)
     if browser:
