@@ -126,7 +126,7 @@ class PersonTracker(Protocol):
         ...
 
     def join(self, index: int, seconds: float, found: Poses) -> int:
-        """Take the people detected in the frame, and return how many of them are new or were lost."""
+        """Take the people detected in the frame, and return how many are new, were lost before, or are missing now."""
         ...
 
     def has_lost(self, seconds: float) -> bool:

@@ -124,8 +124,8 @@ class Following:
         tracker = self._tracker = self._tracker or self._make_tracker(image.shape[1], image.shape[0])
         tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
         self._has_stirred |= self._stir.moves(image, tracker.find_covered())
-        urgent = self._has_stirred or tracker.has_lost(seconds)
-        if tracker.needs_every_frame or self._schedule.is_due(seconds, urgent=urgent):
+        lost = tracker.has_lost(seconds)
+        if tracker.needs_every_frame or self._schedule.is_due(seconds, lost=lost, stirred=self._has_stirred):
             self._schedule.looked(seconds, tracker.join(index, seconds, self._detect(image)))
             self._has_stirred = False
 

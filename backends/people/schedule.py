@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["SOONEST", "Schedule", "Stir"]
 
 SOONEST = 1.0
-"""Seconds between the first detections."""
+"""Seconds between the first detections, and before one that looks for somebody out of sight."""
 _FIRST = 3
 """So many detections come one after the other: they find whom one missed, and decide who is a person."""
 _CHANGE = 20
@@ -23,10 +23,9 @@ _WIDTH = 160
 class Schedule:
     """Waits longer while detections bring nothing new, and less as soon as something is up.
 
-    The first three detections come `SOONEST` one after the other, or `every` where that is less; those that are urgent (somebody is
-    out of sight, or something stirs where nobody is followed) half of `every` after the one before. After a detection that found
-    somebody new or lost the next one comes `every` seconds later; after each that found nobody of the kind the wait doubles, up
-    to `rarest`.
+    The first three detections, and one whenever somebody has got out of sight, come `SOONEST` after the one before, or `every`
+    where that is less; where something stirs and nobody is followed, half of `every`. After a detection that found somebody new, or
+    left somebody missing, the next one comes `every` seconds later; after each other one the wait doubles, up to `rarest`.
 
     Args:
         every: seconds.
@@ -38,16 +37,15 @@ class Schedule:
         self._wait = every
         self._n, self._last = 0, -np.inf
 
-    def is_due(self, seconds: float, *, urgent: bool) -> bool:
+    def is_due(self, seconds: float, *, lost: bool, stirred: bool) -> bool:
         """Return whether to look now."""
-        first, soon = min(SOONEST, self._every), self._every / 2
-        wait = first if self._n < _FIRST else soon if urgent else self._wait
+        wait = min(SOONEST, self._every) if lost or self._n < _FIRST else self._every / 2 if stirred else self._wait
         return bool(seconds - self._last >= wait - 1e-6)
 
-    def looked(self, seconds: float, n_fresh: int) -> None:
-        """Take note of a detection and of how many people it found who were new or lost."""
+    def looked(self, seconds: float, n_changes: int) -> None:
+        """Take note of a detection and of how many people it found anew or left missing."""
         self._n, self._last = self._n + 1, seconds
-        calm = self._n > _FIRST and not n_fresh
+        calm = self._n > _FIRST and not n_changes
         self._wait = min(2 * self._wait, self._rarest) if calm else self._every
 
 

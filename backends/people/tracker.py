@@ -123,7 +123,7 @@ class Tracker:
         landmarks have meanwhile drifted to something else.
 
         Returns:
-            How many were new or lost.
+            How many were new or lost before, or are missing now.
         """
         boxes = boxes_from_poses(found.pose_px, *self._size)
         there = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist()
@@ -150,7 +150,7 @@ class Tracker:
             if track.n_chances >= _MANY_CHANCES and track.best_share < _HOPELESS:
                 self._live.remove(track)
                 self._ended.append(track)
-        return n_fresh
+        return n_fresh + sum(not track.is_seen_in(index) for track in [*self._live, *self._away])
 
     def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.

@@ -6,11 +6,11 @@ import pytest
 from backends.people.schedule import SOONEST, Schedule, Stir
 
 
-def run(schedule, seconds, *, fresh=lambda t: 0, urgent=lambda t: False):
+def run(schedule, seconds, *, fresh=lambda t: 0, lost=lambda t: False, stirred=lambda t: False):
     """Return the times of the detections in a video of 6 frames a second."""
     times = []
     for t in np.arange(0, seconds, 1 / 6):
-        if schedule.is_due(t, urgent=urgent(t)):
+        if schedule.is_due(t, lost=lost(t), stirred=stirred(t)):
             schedule.looked(t, fresh(t))
             times.append(round(float(t), 3))
     return times
@@ -24,9 +24,13 @@ def test_somebody_new_brings_the_wait_back():
     assert run(Schedule(4, 16), 40, fresh=lambda t: t == 14) == [0, 1, 2, 6, 14, 18, 26]
 
 
-def test_while_something_is_up_it_looks_twice_as_often():
-    assert run(Schedule(4, 16), 24, urgent=lambda t: 9 <= t < 13.5) == [0, 1, 2, 6, 9, 11, 13]
-    assert run(Schedule(4, 16), 7, urgent=lambda t: True) == [0, 1, 2, 4, 6]
+def test_while_something_stirs_it_looks_twice_as_often():
+    assert run(Schedule(4, 16), 24, stirred=lambda t: 9 <= t < 13.5) == [0, 1, 2, 6, 9, 11, 13]
+    assert run(Schedule(4, 16), 7, stirred=lambda t: True) == [0, 1, 2, 4, 6]
+
+
+def test_for_whoever_is_lost_it_looks_at_once_but_no_two_times_in_a_second():
+    assert run(Schedule(4, 16), 15, lost=lambda t: 9 <= t < 11.5) == [0, 1, 2, 6, 9, 10, 11]
 
 
 @pytest.mark.parametrize(("every", "rarest", "times"), [(0.5, 0.5, [0, 0.5, 1, 1.5]), (0, 0, list(np.arange(12) / 6))])

@@ -77,7 +77,7 @@ def test_a_detection_has_to_look_for_whoever_is_out_of_sight_once():
     assert not tracker.has_lost(0.2)
     tracker.carry(2, 0.6, scripted(as_poses(away), as_poses(away)))
     assert tracker.has_lost(0.6)
-    assert tracker.join(2, 0.6, as_poses()) == 0
+    assert tracker.join(2, 0.6, as_poses()) == 1
     assert not tracker.has_lost(1.2)
     tracker.carry(3, 1.2, scripted(as_poses(away), as_poses(away)))
     assert tracker.join(3, 1.2, as_poses(a)) == 1
