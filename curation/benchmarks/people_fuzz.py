@@ -252,7 +252,7 @@ def _serve_reading(connection: Connection, clips: list[Any]) -> None:
 def _compare_readings(clip: Any) -> str:
     """Return what differs between reading a clip through and reading single frames of it by index; "" if nothing does.
 
-    Where frames are lost the decoder may have made up parts of those that are left, another way each time: pixels do not count there.
+    Where frames are lost the decoder may have made up parts of those that are left, another way each time: no pixels count there.
     """
     from curation.media import iter_frames
 
