@@ -5,6 +5,7 @@ import pytest
 
 from backends.people import DETECTORS
 from backends.people.base import PersonDetector
+from backends.people.body import find_heads
 from backends.people.people import PIPELINE, PeopleFinder
 from backends.people.pose import PoseEstimator
 from backends.people.tasks import open_task, to_task_image
@@ -146,7 +147,10 @@ def test_who_is_hidden_for_a_moment_is_filled_and_marked(astronaut):
     assert np.flatnonzero(track.filled).tolist() == [4, 5, 6]
     assert (track.scores[track.filled] == 0).all()
     assert (track.pose_px[track.filled][..., 3] == 0).all()
-    assert np.abs(track.pose_px[4:7, 0, :2] - track.pose_px[3, 0, :2]).max() < 8
+    before, after = track.pose_px[3, :, :2], track.pose_px[7, :, :2]
+    for row, share in ((4, 0.25), (5, 0.5), (6, 0.75)):
+        np.testing.assert_allclose(track.pose_px[row, :, :2], before + share * (after - before), atol=1e-3)
+    assert np.linalg.norm(after[0] - before[0]) < 0.1 * find_heads(track.pose_px[3:4])[0, 2]
 
 
 def test_who_comes_in_is_found_soon_though_the_room_was_still(astronaut):
