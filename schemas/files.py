@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,30 +18,43 @@ __all__ = ["replace_file", "write_bytes", "write_text"]
 def replace_file(path: str | Path) -> Iterator[BinaryIO]:
     """Yield a binary stream whose content becomes `path` when the block ends well; otherwise `path` stays as it was.
 
-    The temporary file is hidden beside the target (``.<name>.XXXX.tmp``), is synced before the rename, and is removed on any error.
+    The temporary file is hidden beside the target (``.<name>.tmp``), is synced before the rename, and is removed on any error. What
+    a killed process left of it is overwritten by the next one; of two that write the same target at once, the second waits.
 
     Raises:
         StorageError: if the disk is full, or the folder cannot be written to.
     """
     target = Path(path)
-    temporary: Path | None = None
+    temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp", delete=False) as stream:
-            temporary = Path(stream.name)
-            yield stream  # type: ignore[misc]
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, target)
+        with _open_alone(temporary) as stream:
+            try:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.fchmod(stream.fileno(), 0o644)
+                os.replace(temporary, target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise StorageError(target, error.strerror or str(error)) from error
-    except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open a file to write it from the start, locked until it is closed; wait for whoever has it."""
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+                os.ftruncate(handle, 0)
+                return os.fdopen(handle, "wb")
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

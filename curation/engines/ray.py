@@ -26,7 +26,8 @@ __all__ = ["RayEngine", "import_ray", "join_cluster"]
 _STORE_BYTES = 256 * 2**20
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's own switch for "this machine only": at 0, all of its processes listen on the loopback address. Read when it is imported."""
+"""Ray's own switch for "this machine only": at 0, all of its processes listen on the loopback address. It is read when Ray
+is imported; where that has happened already in this process, the constant that it became is set, too."""
 _LOST = "its worker process or the machine it was on was lost"
 
 
@@ -145,8 +146,10 @@ def import_ray(*, loopback: bool) -> Any:
         os.environ[_CLUSTER] = "0"
     try:
         import ray
+        from ray._private import ray_constants
     except ImportError as error:
         raise CurationError("the engine 'ray' needs Ray: pip install 'curate-behaviour[ray]'") from error
+    ray_constants.ENABLE_RAY_CLUSTER = not loopback
     return ray
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def reference(tmp_path_factory, tiny_lessons, small_model):
     said = run_curate("preannotate", "-w", folder / "local", "--workers", "1", "--model", small_model, "--json")
     assert said.returncode == 1
     return folder / "fresh", digest_workspace(folder / "local"), json.loads(said.stdout)
+
+
+def test_who_imported_ray_before_is_on_loopback_too():
+    code = (
+        "import ray\nfrom curation.engines.ray import join_cluster\n"
+        "with join_cluster(1, None) as n: print(n, ray.util.get_node_ip_address())"
+    )
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=without, timeout=120)
+    assert done.stdout.split() == ["1", "127.0.0.1"]
 
 
 def _list_session(session):

@@ -2,6 +2,10 @@
 
 import json
 import pickle
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +95,39 @@ def test_replace_file_leaves_the_old_on_error(tmp_path: Path) -> None:
         _fail_half_way(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["f.txt"]
+
+
+def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from schemas.files import replace_file
+with replace_file({str(tmp_path / "f.txt")!r}) as stream:
+    stream.write(b"a long half of something")
+    stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.iterdir()] == [".f.txt.tmp"]
+    write_text(tmp_path / "f.txt", "whole")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("f.txt", "whole")]
+
+
+def test_of_many_that_write_the_same_file_each_writes_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "f.txt"
+    texts = [str(number) * 200_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: [write_text(path, text) for _ in range(5)], texts))
+    assert path.read_text() in texts
+    assert [p.name for p in tmp_path.iterdir()] == ["f.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("mine")
+    (tmp_path / ".f.txt.tmp").symlink_to(tmp_path / "other.txt")
+    with pytest.raises(StorageError, match=r"f\.txt"):
+        write_text(tmp_path / "f.txt", "x")
+    assert (tmp_path / "other.txt").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

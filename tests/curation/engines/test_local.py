@@ -41,7 +41,8 @@ def test_workers_end_with_their_parent(tmp_path, signal_name):
     script = tmp_path / "parent.py"
     script.write_text(
         textwrap.dedent(f"""
-        import sys
+        import signal, sys
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
         sys.path.append({str(Path(__file__).parent / "stages")!r})
         from curation.engines.local import LocalEngine
         if __name__ == "__main__":
