@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from curation.benchmarks import BenchResult
 
-__all__ = ["MUTATIONS", "FuzzCount", "bench_fuzz", "make_seeds", "mutate_file", "run_fuzz"]
+__all__ = ["MUTATIONS", "FuzzCount", "bench_fuzz", "keep_priority", "make_seeds", "mutate_file", "run_fuzz"]
 
 _N_FILES = 500
 _FRAMES, _SIZE = 48, (96, 64)
@@ -195,10 +196,27 @@ def bench_fuzz(*, rounds: int, seed: int = 0) -> BenchResult:
     return BenchResult(rows=tuple(rows), line=line, data=data, missed=tuple(missed))
 
 
+@contextmanager
+def keep_priority() -> Iterator[None]:
+    """Leave this thread's scheduling as it was, whatever an encoder makes of it.
+
+    SVT-AV1, run by root, puts the thread that opens it at real-time priority (SCHED_FIFO, 99) for good; every process started from
+    there inherits that, and one that spins then holds up the whole machine.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def _write_video(path: Path, codec: str, options: dict[str, str]) -> Path:
     import av
 
-    with av.open(str(path), "w") as out:
+    with keep_priority(), av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.gop_size = *_SIZE, 12
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fixtures_media import draw_number, read_number, rotate_video, write_video
 
+from curation.benchmarks.people_fuzz import keep_priority
 from curation.media import iter_frames, probe_media, read_frame
 from schemas.records import Gap
 
@@ -37,7 +38,7 @@ KINDS = {
 
 def encode(path, codec, pix_fmt, size, options, n=N):
     """Write frames 0 to n - 1, each with its number in it, at 25 frames/s and a key frame every 12."""
-    with av.open(str(path), "w") as out:
+    with keep_priority(), av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, pix_fmt, 12
         for number in range(n):
