@@ -108,10 +108,22 @@ def _track_two(make, *, settle):
 
 
 def check_detector(make, photo, *, nose):
-    """A people detector: one person in the photo, nose in place, the same twice; nobody in an empty image; closed by `with`."""
+    """A people detector: one person in the photo, nose in place, the same twice; nobody in an empty image; closed by `with`.
+
+    Who is known is found as they were given, and only if they are there.
+    """
+    from backends.people.pose import Poses
+
     with make() as detector:
         found = detector.detect(photo)
         again = detector.detect(photo)
+        moved = [found.pose_px + np.float32([2, 2, 0, 0]), found.pose_px + np.float32([3000, 0, 0, 0])]
+        known = Poses(
+            pose_px=np.concatenate(moved),
+            scores=np.float32([0.9, 0.9]),
+            regions=found.regions[[0, 0]] + [[2, 2, 0, 0], [3000, 0, 0, 0]],
+        )
+        followed = detector.detect(photo, known)
         empty = detector.detect(np.full((120, 160, 3), 90, np.uint8))
     assert len(found) == 1
     assert np.hypot(*(found.pose_px[0, 0, :2] - nose)) < 15
@@ -123,4 +135,6 @@ def check_detector(make, photo, *, nose):
     assert (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all()
     assert 0 < found.scores[0] <= 1
     np.testing.assert_array_equal(found.pose_px, again.pose_px)
+    np.testing.assert_array_equal(followed.pose_px, moved[0])
+    assert 0 < followed.scores[0] <= 1
     assert (len(empty), empty.pose_px.shape) == (0, (0, 33, 4))

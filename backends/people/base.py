@@ -98,8 +98,14 @@ class PersonTrack:
 class PersonDetector(Protocol):
     """Finds every person in one image. A context manager: `close` frees the networks; one instance belongs to one thread."""
 
-    def detect(self, image_rgb: NDArray[np.uint8]) -> Detections:
-        """Return the people in an RGB image (H, W, 3) uint8."""
+    def detect(self, image_rgb: NDArray[np.uint8], known: Poses | None = None) -> Detections:
+        """Return the people in an RGB image (H, W, 3) uint8.
+
+        Args:
+            image_rgb: see above.
+            known: people whose landmarks in this image are known. Those whom the detector sees again are among the result as they
+                were given, which saves a closer look at each; those whom it does not see are not. A detector may ignore them.
+        """
         ...
 
     def close(self) -> None:

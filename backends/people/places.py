@@ -20,6 +20,7 @@ _LEAST_FACE, _MOST_FACE = 0.65, 2.6
 _LEAST_FIT = 0.4
 _LEAST_BODY = 0.45
 _TALLEST_HEAD = 0.6
+_SAME_BOX = 0.7
 Array = NDArray[np.float64]
 
 
@@ -54,6 +55,10 @@ class Place(Protocol):
         """Return (N,): which of the people found, poses (N, 33, 4) and boxes (N, 4), are this one for certain."""
         ...
 
+    def may_show(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return (N,): whom of the people followed, poses (N, 33, 4) and boxes (N, 4), this place is enough to see again."""
+        ...
+
 
 @frozen(kw_only=True, eq=False)
 class BodyPlace:
@@ -86,6 +91,10 @@ class BodyPlace:
         torsos, heads = find_torsos(pose_px), find_heads(pose_px)
         same: NDArray[np.bool_] = np.linalg.norm(torsos[:, :2] - self.shoulders, axis=1) < 0.6 * heads[:, 2]
         return same
+
+    def may_show(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whose it is for certain."""
+        return self.belongs_to(pose_px, boxes_xyxy)
 
 
 @frozen(kw_only=True, eq=False)
@@ -125,6 +134,10 @@ class FacePlace:
         same: NDArray[np.bool_] = np.linalg.norm(heads[:, :2] - self.anchor, axis=1) < 0.5 * np.maximum(heads[:, 2], self.size)
         return same
 
+    def may_show(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whose it is for certain."""
+        return self.belongs_to(pose_px, boxes_xyxy)
+
 
 @frozen(kw_only=True, eq=False)
 class BoxPlace:
@@ -160,3 +173,8 @@ class BoxPlace:
     def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
         """Nobody's for certain: two people may share most of a box, and each has one."""
         return np.zeros(len(pose_px), bool)
+
+    def may_show(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whose box is nearly the same."""
+        same: NDArray[np.bool_] = compute_ious(boxes_xyxy, self.box_xyxy[None])[:, 0] > _SAME_BOX
+        return same

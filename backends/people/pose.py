@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,6 +42,21 @@ class Poses:
     @world_m.default
     def _no_world(self) -> NDArray[np.float32]:
         return np.full((len(self.pose_px), N_POINTS, 3), np.nan, np.float32)
+
+    @classmethod
+    def empty(cls) -> Poses:
+        """Return nobody."""
+        return cls(pose_px=np.zeros((0, N_POINTS, 4), np.float32), scores=np.zeros(0, np.float32), regions=np.zeros((0, 4)))
+
+    @classmethod
+    def join(cls, several: Sequence[Poses]) -> Poses:
+        """Return the poses of several, one after the other."""
+        names = ("pose_px", "scores", "regions", "world_m")
+        return cls(**{name: np.concatenate([getattr(poses, name) for poses in several]) for name in names})
+
+    def take(self, rows: NDArray[np.intp]) -> Poses:
+        """Return some of them."""
+        return Poses(pose_px=self.pose_px[rows], scores=self.scores[rows], regions=self.regions[rows], world_m=self.world_m[rows])
 
 
 class PoseEstimator:
@@ -95,7 +111,7 @@ class PoseEstimator:
         image = check_image(image_rgb)
         looks = [self._look(image, region) for region in np.asarray(regions, np.float64).reshape(-1, 4)]
         if not looks:
-            return Poses(pose_px=np.zeros((0, N_POINTS, 4), np.float32), scores=np.zeros(0, np.float32), regions=np.zeros((0, 4)))
+            return Poses.empty()
         landmarks = np.stack([look[0] for look in looks])
         return Poses(
             pose_px=landmarks[:, :N_POINTS].astype(np.float32),

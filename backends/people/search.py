@@ -19,6 +19,7 @@ _SAME_BOX = 0.7
 _SMALLER, _TINY = 0.6, 0.35
 _MUCH_SURER = 0.15
 _SURE, _SPECK = 0.55, 0.3
+_SAME_SIZE = 1.67
 _STEEPEST = np.deg2rad(80)
 
 
@@ -37,53 +38,72 @@ class Search:
     Two networks must agree: the detector says where a body, a face or a box is, and the landmark network, which knows nothing of
     that, must find a person there who has it in the right place and in proportion. Cloth, furniture and parts of a large body do
     not pass, or lead to a person who is there already.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        estimator: the landmark network.
+        least: from this score of the landmark network on, in [0, 1], a body counts.
+        known: people whose landmarks in this image are known. Who is seen again where they are is not looked at closer; who is not
+            seen again is not among the result.
     """
 
-    def __init__(self, image_rgb: NDArray[np.uint8], estimator: PoseEstimator, *, least: float) -> None:
+    def __init__(self, image_rgb: NDArray[np.uint8], estimator: PoseEstimator, *, least: float, known: Poses | None = None) -> None:
         self._image, self._estimator, self._least = image_rgb, estimator, least
         self._height, self._width = image_rgb.shape[:2]
-        self._poses: list[Poses] = []
-        self._places: list[float] = []
+        self._poses = Poses.empty() if known is None else known
+        self._boxes = boxes_from_poses(self._poses.pose_px, self._width, self._height)
+        self._places: NDArray[np.float32] = np.zeros(len(self._poses.scores), np.float32)
         self._refused: list[NDArray[np.float64]] = []
+
+    @property
+    def _seen(self) -> NDArray[np.bool_]:
+        """Which (N,) of the people a detector has seen in this image; the others are known from before."""
+        return self._places > 0
 
     def try_place(self, place: Place) -> bool:
         """Look at a place; return whether a new person was there."""
-        if abs(place.regions[0, 3]) > _STEEPEST or self._explains(place) or self._was_refused(place):
+        if abs(place.regions[0, 3]) > _STEEPEST or self._sees_again(place) or self._explains(place) or self._was_refused(place):
             return False
         found = self._settle(place)
         if found is None:
             self._refused.append(_describe(place))
             return False
-        if self._is_double(found) or self._is_speck(place, found):
+        doubles = self._find_doubles(found)
+        self._places[doubles & ~self._seen] = place.score
+        if doubles.any() or self._is_speck(place, found):
             return False
-        self._poses.append(found)
-        self._places.append(place.score)
+        self._poses = Poses.join([self._poses, found])
+        self._boxes = np.concatenate([self._boxes, boxes_from_poses(found.pose_px, self._width, self._height)])
+        self._places = np.append(self._places, np.float32(place.score))
         return True
 
     def smallest(self) -> float:
-        """Return the side of the smallest region of the people found, px (inf if nobody)."""
-        return min((float(p.regions[0, 2]) for p in self._poses), default=np.inf)
+        """Return the side of the smallest region of the people found or known, px (inf if nobody)."""
+        return float(self._poses.regions[:, 2].min(initial=np.inf))
 
     def result(self) -> Detections:
-        """Return the people, best first; a score is the geometric mean of the detector's and the landmark network's."""
-        if not self._poses:
-            return Detections.empty()
-        poses = self._stack()
-        scores = np.sqrt(poses.scores * np.array(self._places, np.float32))
-        order = np.argsort(-scores, kind="stable")
-        pose_px = poses.pose_px[order]
-        boxes = boxes_from_poses(pose_px, self._width, self._height)
+        """Return the people seen, best first; a score is the geometric mean of the detector's and the landmark network's."""
+        seen = np.flatnonzero(self._seen)
+        scores = np.sqrt(self._poses.scores[seen] * self._places[seen])
+        best = np.argsort(-scores, kind="stable")
+        poses = self._poses.take(seen[best])
         return Detections(
-            boxes_xyxy=boxes, scores=scores[order], pose_px=pose_px, regions=poses.regions[order], world_m=poses.world_m[order]
+            boxes_xyxy=self._boxes[seen[best]],
+            scores=scores[best],
+            pose_px=poses.pose_px,
+            regions=poses.regions,
+            world_m=poses.world_m,
         )
 
-    def _stack(self) -> Poses:
-        return Poses(
-            pose_px=np.concatenate([p.pose_px for p in self._poses]),
-            scores=np.concatenate([p.scores for p in self._poses]),
-            regions=np.concatenate([p.regions for p in self._poses]),
-            world_m=np.concatenate([p.world_m for p in self._poses]),
-        )
+    def _sees_again(self, place: Place) -> bool:
+        """Whether the place shows somebody known, both networks together are sure of them, and they are as large as they were."""
+        if self._seen.all():
+            return False
+        ratio = place.regions[0, 2] / self._poses.regions[:, 2]
+        again = place.may_show(self._poses.pose_px, self._boxes) & (ratio < _SAME_SIZE) & (ratio > 1 / _SAME_SIZE)
+        again &= ~self._seen & (np.sqrt(place.score * self._poses.scores) >= place.least)
+        self._places[again] = place.score
+        return bool(again.any())
 
     def _settle(self, place: Place) -> Poses | None:
         """Return the body at a place, or None: seen in one of its regions, or in the one that the landmarks there point to.
@@ -111,30 +131,27 @@ class Search:
         people = look_like_people(found.pose_px, found.regions, self._width, self._height)
         return bool(there and people[0] and place.agrees(found.pose_px[0], box[0]))
 
-    def _is_double(self, found: Poses) -> bool:
-        if not self._poses:
-            return False
-        pose = np.concatenate([self._stack().pose_px, found.pose_px])
-        return bool(find_doubles(boxes_from_poses(pose, self._width, self._height), pose)[-1, :-1].any())
+    def _find_doubles(self, found: Poses) -> NDArray[np.bool_]:
+        """Return (N,): which of the people is the one found."""
+        pose = np.concatenate([self._poses.pose_px, found.pose_px])
+        boxes = np.concatenate([self._boxes, boxes_from_poses(found.pose_px, self._width, self._height)])
+        return find_doubles(boxes, pose)[-1, :-1]
 
     def _is_speck(self, place: Place, found: Poses) -> bool:
         """Whether nobody is sure of a body that is far smaller than those that are sure: a pattern in the background."""
-        pairs = np.sqrt([score * p.scores[0] for score, p in zip(self._places, self._poses, strict=True)])
-        sizes = [p.regions[0, 2] for p, pair in zip(self._poses, pairs, strict=True) if pair >= _SURE]
+        sizes = self._poses.regions[np.sqrt(self._places * self._poses.scores) >= _SURE, 2]
         unsure = np.sqrt(place.score * found.scores[0]) < _SURE
-        return bool(sizes and unsure and found.regions[0, 2] < _SPECK * np.median(sizes))
+        return bool(len(sizes) and unsure and found.regions[0, 2] < _SPECK * np.median(sizes))
 
     def _explains(self, place: Place) -> bool:
-        """Whether the place is a person found already, a smaller one on their torso, or a much smaller one anywhere on them."""
-        if not self._poses:
-            return False
-        poses = self._stack()
-        boxes = boxes_from_poses(poses.pose_px, self._width, self._height)
-        ratio = place.regions[0, 2] / poses.regions[:, 2]
-        on_torso = np.array([_lies_inside(place.anchor, pose) for pose in poses.pose_px])
+        """Whether the place is a person seen already, a smaller one on their torso, or a much smaller one anywhere on them."""
+        seen = self._seen
+        poses, boxes = self._poses.pose_px[seen], self._boxes[seen]
+        ratio = place.regions[0, 2] / self._poses.regions[seen, 2]
         on_body = ((place.anchor >= boxes[:, :2]) & (place.anchor <= boxes[:, 2:])).all(axis=1)
-        same = place.belongs_to(poses.pose_px, boxes)
-        return bool((same | (on_torso & (ratio < _SMALLER)) | (on_body & (ratio < _TINY))).any())
+        if (place.belongs_to(poses, boxes) | (on_body & (ratio < _TINY))).any():
+            return True
+        return any(_lies_inside(place.anchor, pose) for pose in poses[ratio < _SMALLER])
 
     def _was_refused(self, place: Place) -> bool:
         """Whether nobody was there when a detector was as sure as now."""
