@@ -164,13 +164,16 @@ def from_score(score: SampleScore, run: str) -> Row:
         "method": score.method,
         "model": score.model,
         "out_of_sample": bool(score.out_of_sample),
+        "wrong": None if score.wrong is None else float(score.wrong),
+        "kind": score.kind,
+        "reason": score.reason,
     }
 
 
 def to_score(row: Mapping[str, Any]) -> SampleScore:
     """Return the score of a row."""
     names = ("tubelet_id", "axis", "label", "suggested", "value", "loss", "method", "model", "out_of_sample")
-    return SampleScore(**{name: row[name] for name in names})
+    return SampleScore(**{name: row[name] for name in (*names, "wrong", "kind", "reason")})
 
 
 def from_verdict(verdict: Verdict) -> Row:

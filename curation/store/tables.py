@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 __all__ = ["APPEND_ONLY", "HEAD", "METADATA", "VERSION_TABLE"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest schema revision; a test holds it equal to the migrations' head."""
 
 VERSION_TABLE = "curate_version"
@@ -50,8 +50,8 @@ def _number(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
 
-def _real(name: str) -> Column[float]:
-    return Column(name, Double, nullable=False)
+def _real(name: str, *, nullable: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=nullable)
 
 
 def _parent(name: str, target: str) -> Column[str]:
@@ -163,6 +163,9 @@ SCORES = Table(
     _text("method"),
     _text("model"),
     Column("out_of_sample", Boolean, nullable=False),
+    _real("wrong", nullable=True),
+    _text("kind", nullable=True),
+    _text("reason", nullable=True),
     UniqueConstraint("run", "axis", "method", "tubelet_id"),
     sqlite_autoincrement=True,
 )

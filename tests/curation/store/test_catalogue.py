@@ -178,7 +178,8 @@ class TestScores:
     def test_the_newest_run_comes_most_suspect_first(self, filled, maker):
         a, b, c = filled.ids[:3]
         filled.add_scores([maker.score(a, 1.0)], run="r1")
-        newest = [maker.score(a, 0.25), maker.score(b, 0.75), maker.score(c, 0.75, loss=2.0)]
+        said = {"wrong": 0.125, "kind": "ambiguous", "reason": "1 of 3 models says write, labelled read"}
+        newest = [maker.score(a, 0.25), evolve(maker.score(b, 0.75), **said), maker.score(c, 0.75, loss=2.0)]
         assert filled.add_scores(newest, run="r2") == 3
         assert filled.add_scores(newest, run="r2") == 0
         assert filled.list_scores("behaviour") == [newest[2], newest[1], newest[0]]
