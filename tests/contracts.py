@@ -124,6 +124,7 @@ def check_detector(make, photo, *, nose):
             regions=found.regions[[0, 0]] + [[2, 2, 0, 0], [3000, 0, 0, 0]],
         )
         followed = detector.detect(photo, known)
+        there = detector.detect(photo, area=(0, 0, *photo.shape[1::-1]))
         empty = detector.detect(np.full((120, 160, 3), 90, np.uint8))
     assert len(found) == 1
     assert np.hypot(*(found.pose_px[0, 0, :2] - nose)) < 15
@@ -135,6 +136,7 @@ def check_detector(make, photo, *, nose):
     assert (found.boxes_xyxy[:, 2:] > found.boxes_xyxy[:, :2]).all()
     assert 0 < found.scores[0] <= 1
     np.testing.assert_array_equal(found.pose_px, again.pose_px)
+    np.testing.assert_array_equal(found.pose_px, there.pose_px)
     np.testing.assert_array_equal(followed.pose_px, moved[0])
     assert 0 < followed.scores[0] <= 1
     assert (len(empty), empty.pose_px.shape) == (0, (0, 33, 4))

@@ -16,9 +16,11 @@ from schemas.errors import InvalidField
 if TYPE_CHECKING:
     from backends.people.pose import Poses
 
-__all__ = ["Detections", "PersonDetector", "PersonTrack", "PersonTracker", "check_image"]
+__all__ = ["Area", "Detections", "PersonDetector", "PersonTrack", "PersonTracker", "check_image"]
 
 Float32 = NDArray[np.float32]
+Area = tuple[int, int, int, int]
+"""A part of an image: left, top, right, bottom, px; pixels from left to right - 1, top to bottom - 1."""
 
 
 def _floats(value: object) -> Float32:
@@ -98,13 +100,16 @@ class PersonTrack:
 class PersonDetector(Protocol):
     """Finds every person in one image. A context manager: `close` frees the networks; one instance belongs to one thread."""
 
-    def detect(self, image_rgb: NDArray[np.uint8], known: Poses | None = None) -> Detections:
+    def detect(self, image_rgb: NDArray[np.uint8], known: Poses | None = None, area: Area | None = None) -> Detections:
         """Return the people in an RGB image (H, W, 3) uint8.
 
         Args:
             image_rgb: see above.
             known: people whose landmarks in this image are known. Those whom the detector sees again are among the result as they
-                were given, which saves a closer look at each; those whom it does not see are not. A detector may ignore them.
+                were given, which saves a closer look at each; those whom it does not see are not.
+            area: the part of the image that is of interest; None = all of it.
+
+        A detector may take no notice of what is known, and of the area.
         """
         ...
 
@@ -132,11 +137,15 @@ class PersonTracker(Protocol):
         ...
 
     def join(self, index: int, seconds: float, found: Poses) -> int:
-        """Take the people detected in the frame, and return how many are new, were lost before, or are missing now."""
+        """Take the people detected in the frame, those known among them, and return how many are new, were lost, or are missing."""
         ...
 
     def has_lost(self, seconds: float) -> bool:
         """Return whether somebody is out of sight whom no detection has looked for since."""
+        ...
+
+    def list_known(self, index: int) -> Poses:
+        """Return the people whose landmarks in this frame are known for sure before people are detected in it."""
         ...
 
     def find_covered(self) -> NDArray[np.float32]:

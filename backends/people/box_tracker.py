@@ -82,6 +82,10 @@ class BoxTracker:
         """Return False: people are detected in every frame."""
         return False
 
+    def list_known(self, index: int) -> Poses:
+        """Return nobody: where somebody is in a frame is known only once people were detected in it."""
+        return Poses.empty()
+
     def find_covered(self) -> NDArray[np.float32]:
         """Return the boxes (N, 4) px in which somebody was last seen."""
         return np.array([trail.boxes[-1] for trail in self._trails.values()], np.float32).reshape(-1, 4)

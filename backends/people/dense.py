@@ -15,6 +15,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from backends.people.base import Area
 from backends.people.body import compute_ious
 from backends.people.bundles import find_bundle
 from backends.people.networks import LiteNetwork, compute_sigmoid
@@ -24,7 +25,7 @@ __all__ = ["BODIES", "FACES", "DenseNetwork", "DenseSpec", "Finds", "blend_finds
 
 _STEP = 32
 _MOST_PIXELS = 2.6e6
-_MOST_CANVASES = 4
+_MOST_CANVASES = 8
 _SAME = 0.3
 
 
@@ -72,23 +73,27 @@ class DenseNetwork:
         self._model = find_bundle(spec.bundle).read_bytes()
         self._networks: OrderedDict[tuple[int, int], LiteNetwork] = OrderedDict()
 
-    def find(self, image_rgb: NDArray[np.uint8], *, short: int, least: float) -> Finds:
+    def find(self, image_rgb: NDArray[np.uint8], *, short: int, least: float, area: Area | None = None) -> Finds:
         """Return what scores at least `least`, best first, one find per place.
 
         Args:
             image_rgb: (H, W, 3) uint8.
             short: the frame is looked at with its short side this long, px (less where the canvas would be too large).
             least: in [0, 1].
+            area: part of the frame that is looked at, as large as in the whole; None = all of it.
         """
         height, width = image_rgb.shape[:2]
         zoom = min(short / min(height, width), float(np.sqrt(_MOST_PIXELS / (height * width))), self.spec.most_zoom)
-        canvas = _fit(image_rgb, zoom)
+        left, top, right, bottom = area or (0, 0, width, height)
+        canvas = _fit(image_rgb[top:bottom, left:right], zoom)
         maps = self._network(canvas.shape[:2]).run(canvas.astype(np.float32) / np.float32(127.5) - 1)
         parts = [self._decode(maps, canvas.shape[:2], stride, per_cell, least) for stride, per_cell in self.spec.strides]
         scores, middle, extent, points = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
         boxes = np.concatenate([middle - extent / 2, middle + extent / 2], axis=1)
         order = np.argsort(-scores, kind="stable")
-        return blend_finds(Finds(scores=scores, boxes_xyxy=boxes / zoom, points=points / zoom).take(order))
+        corner = np.array([left, top], np.float64)
+        boxes, points = boxes / zoom + np.tile(corner, 2), points / zoom + corner
+        return blend_finds(Finds(scores=scores, boxes_xyxy=boxes, points=points).take(order))
 
     def _decode(
         self, maps: dict[tuple[int, ...], NDArray[np.float32]], size: tuple[int, ...], stride: int, per_cell: int, least: float

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.people import DETECTORS
-from backends.people.base import Detections, PersonDetector, check_image
+from backends.people.base import Area, Detections, PersonDetector, check_image
 from backends.people.places import Place
 from backends.people.pose import PoseEstimator, Poses
 from backends.people.search import Search
@@ -67,14 +67,14 @@ class PlaceDetector:
         self._estimator = estimator or PoseEstimator()
         self._owns_estimator = estimator is None
 
-    def detect(self, image_rgb: NDArray[np.uint8], known: Poses | None = None) -> Detections:
+    def detect(self, image_rgb: NDArray[np.uint8], known: Poses | None = None, area: Area | None = None) -> Detections:
         """Return the people in an RGB image (H, W, 3) uint8, best first; see `backends.people.base.PersonDetector.detect`.
 
         Raises:
             InvalidField: if the image is not RGB uint8.
         """
         image = check_image(image_rgb)
-        search = Search(image, self._estimator, least=self._least_body, known=known)
+        search = Search(image, self._estimator, least=self._least_body, known=known, area=area)
         for finder in self._finders:
             for place in finder.find(image, search):
                 search.try_place(place)

@@ -47,7 +47,9 @@ class FaceFinder:
             if np.isfinite(search.smallest()) and search.smallest() >= self.settings.descend * last:
                 return
             last = FACES.side / group[-1] * side
-            finds = suppress_finds([self._network.find(image_rgb, short=n, least=self.settings.least_place) for n in group])
+            finds = suppress_finds(
+                [self._network.find(image_rgb, short=n, least=self.settings.least_place, area=search.area) for n in group]
+            )
             for score, box, points in zip(finds.scores.tolist(), finds.boxes_xyxy, finds.points, strict=True):
                 yield FacePlace(score=score, box_xyxy=box, nose=points[2])
 

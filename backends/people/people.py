@@ -21,7 +21,7 @@ from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/5"
+PIPELINE = "blazepose-tiles/6"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _LEAST_FRAMES = 3
@@ -81,8 +81,8 @@ class PeopleFinder:
         """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
         return Following(self._estimator, self._detect, self._tracker, self._plan())
 
-    def _detect(self, image: NDArray[np.uint8]) -> Poses:
-        found = self._detector.detect(image)
+    def _detect(self, image: NDArray[np.uint8], known: Poses) -> Poses:
+        found = self._detector.detect(image, known)
         regions = regions_from_boxes(found.boxes_xyxy)[1] if found.regions is None else found.regions
         if found.world_m is None:
             return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
@@ -110,7 +110,7 @@ class Following:
     def __init__(
         self,
         estimator: PoseEstimator,
-        detect: Callable[[NDArray[np.uint8]], Poses],
+        detect: Callable[[NDArray[np.uint8], Poses], Poses],
         make_tracker: Callable[[int, int], PersonTracker],
         schedule: Schedule,
     ) -> None:
@@ -126,7 +126,7 @@ class Following:
         self._has_stirred |= self._stir.moves(image, tracker.find_covered())
         lost = tracker.has_lost(seconds)
         if tracker.needs_every_frame or self._schedule.is_due(seconds, lost=lost, stirred=self._has_stirred):
-            self._schedule.looked(seconds, tracker.join(index, seconds, self._detect(image)))
+            self._schedule.looked(seconds, tracker.join(index, seconds, self._detect(image, tracker.list_known(index))))
             self._has_stirred = False
 
     def take(self) -> list[PersonTrack]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people.base import Detections
+from backends.people.base import Area, Detections
 from backends.people.body import boxes_from_poses, compute_ious, compute_oks, look_like_people, share_parts
 from backends.people.places import Place
 from backends.people.pose import PoseEstimator, Poses
@@ -45,9 +45,19 @@ class Search:
         least: from this score of the landmark network on, in [0, 1], a body counts.
         known: people whose landmarks in this image are known. Who is seen again where they are is not looked at closer; who is not
             seen again is not among the result.
+        area: the part of the image, left, top, right, bottom, in which finders need to look; None = all of it.
     """
 
-    def __init__(self, image_rgb: NDArray[np.uint8], estimator: PoseEstimator, *, least: float, known: Poses | None = None) -> None:
+    def __init__(
+        self,
+        image_rgb: NDArray[np.uint8],
+        estimator: PoseEstimator,
+        *,
+        least: float,
+        known: Poses | None = None,
+        area: Area | None = None,
+    ) -> None:
+        self.area = area
         self._image, self._estimator, self._least = image_rgb, estimator, least
         self._height, self._width = image_rgb.shape[:2]
         self._poses = Poses.empty() if known is None else known

@@ -69,7 +69,7 @@ class BodyFinder:
             if np.isfinite(search.smallest()) and search.smallest() >= self.settings.descend * last:
                 return
             last = BODIES.side / short * side
-            finds = self._network.find(image_rgb, short=short, least=self.settings.least_place)
+            finds = self._network.find(image_rgb, short=short, least=self.settings.least_place, area=search.area)
             for score, (centre, edge, shoulders, _) in zip(finds.scores.tolist(), finds.points, strict=True):
                 if 2 * np.linalg.norm(edge - centre) >= _LEAST_BODY * last:
                     yield BodyPlace(score=score, centre=centre, edge=edge, shoulders=shoulders)

@@ -258,6 +258,20 @@ class Tracker:
         """Return whether a live track is out of sight for a moment now, and no detection has looked for it since."""
         return any(seconds - track.seen_at >= _PATIENCE and not track.sought for track in self._live)
 
+    def list_known(self, index: int) -> Poses:
+        """Return the people seen for sure in this frame, their regions of the size that a detection last gave them."""
+        sure = [track for track in self._live if track.is_seen_in(index) and track.scores[-1] >= _LEAST_SCORE]
+        if not sure:
+            return Poses.empty()
+        regions = self._regions(sure)
+        regions[:, 2] = [track.size for track in sure]
+        return Poses(
+            pose_px=np.stack([track.pose for track in sure]),
+            scores=np.array([track.scores[-1] for track in sure], np.float32),
+            regions=regions,
+            world_m=np.stack([track.worlds[-1] for track in sure]),
+        )
+
     def find_covered(self) -> NDArray[np.float32]:
         """Return the boxes (N, 4) px in which somebody is followed, in sight or lost."""
         return np.array([track.box for track in self._live], np.float32).reshape(-1, 4)

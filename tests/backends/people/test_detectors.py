@@ -84,7 +84,10 @@ def test_a_larger_canvas_sees_what_a_square_of_its_own_would(spec, size, astrona
     wide[:, size : 2 * size] = photo
     network = DenseNetwork(spec)
     alone, among = (network.find(image, short=size, least=0.5) for image in (photo, wide))
+    beside, part = (network.find(wide, short=size, least=0.5, area=(x, 0, x + size, size)) for x in (2 * size, size))
     network.close()
-    assert len(alone) == len(among) == 1
+    assert len(alone) == len(among) == len(part) == 1
+    assert len(beside) == 0
+    np.testing.assert_allclose(part.points - (size, 0), alone.points, atol=1e-3)
     apart = np.linalg.norm(among.points[0] - (size, 0) - alone.points[0], axis=1)
     assert apart.max() < 0.08 * size
