@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "WEIGHTS_NAME",
     "ModelCard",
     "load_weights",
+    "read_capped",
     "read_card",
     "save_weights",
 ]
@@ -82,7 +84,11 @@ def read_card(folder: str | Path) -> ModelCard:
         ModelError: if there is none, it is too large, or is no card.
     """
     path = Path(folder) / CARD_NAME
-    raw = _read_capped(path, MAX_CARD_BYTES)
+    if Path(folder).is_file():
+        raise ModelError(
+            folder, f"is a file; a model is a folder with {WEIGHTS_NAME} and {CARD_NAME}, and pickles are never loaded"
+        )
+    raw = read_capped(path, MAX_CARD_BYTES)
     try:
         card = ModelCard.model_validate(json.loads(raw))
     except ValidationError as error:
@@ -107,7 +113,7 @@ def load_weights(folder: str | Path, *, name: str | None = None, max_bytes: int 
     if name is not None and card.name != name:
         raise ModelError(Path(folder), f"holds a {card.name!r} model, not {name!r}")
     path = Path(folder) / WEIGHTS_NAME
-    data = _read_capped(path, max_bytes)
+    data = read_capped(path, max_bytes)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != card.sha256:
         raise ModelError(path, f"was changed: SHA-256 {sha256[:12]}… is not the card's {card.sha256[:12]}…")
@@ -121,8 +127,18 @@ def load_weights(folder: str | Path, *, name: str | None = None, max_bytes: int 
     return arrays, card
 
 
-def _read_capped(path: Path, max_bytes: int) -> bytes:
+def read_capped(path: Path, max_bytes: int) -> bytes:
+    """Return a regular file's content.
+
+    Raises:
+        ModelError: if it cannot be read, is no regular file, or is larger than `max_bytes`; then nothing of it is read.
+    """
     try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ModelError(path, "is no regular file")
+        if facts.st_size > max_bytes:
+            raise ModelError(path, f"is larger than the {max_bytes} bytes allowed")
         with path.open("rb") as stream:
             data = stream.read(max_bytes + 1)
     except OSError as error:

@@ -8,7 +8,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from backends.base import BehaviourModel, Progress
 from backends.behaviour import MODELS, load_model
@@ -21,6 +21,7 @@ from schemas.manifest import Manifest
 from schemas.sequences import read_sequences
 
 if TYPE_CHECKING:
+    from backends.training_plan import TrainingSession
     from curation.config import Workspace
     from curation.store import Catalogue
 
@@ -93,11 +94,12 @@ def train_model(
     model: str | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
+    session: TrainingSession | None = None,
 ) -> ModelRecord:
-    """Train a model on the train side of an export, save it and record it.
+    """Train a model on the train side of an export, save it with its curves, and record it.
 
     The same export, architecture, seed and code version is trained once: the same again returns the record that is there. A run
-    that was killed left nothing, and starts over.
+    that was killed goes on from its newest checkpoint (networks write one every ten seconds) and ends with the same weights.
 
     Args:
         workspace: where the model is kept.
@@ -106,14 +108,19 @@ def train_model(
         model: a name of `MODELS`; the workspace's setting by default.
         seed: the workspace's by default.
         progress: is called after every epoch.
+        session: on which device, in which precision; by default CUDA if present.
 
     Raises:
         UnknownName: for an unknown architecture.
+        InvalidField: for a device that is not there.
         FormatError: if the export was changed or has no ``train.npz``.
         LeakError: if a lesson or student is on two sides of it.
         NotEnoughData: if fewer than two classes occur.
         StorageError: if the model cannot be written; nothing is left then.
     """
+    from backends.training_curves import write_curves
+    from backends.training_plan import TrainingSession, use_session
+
     settings = workspace.config.learning
     name = model or settings.model
     seed = settings.seed if seed is None else seed
@@ -123,14 +130,18 @@ def train_model(
     if "train.npz" not in manifest.files:
         raise FormatError(folder, "train.npz", "the train side as sequences; export with the format 'sequences'")
     digest, code = hash_file(folder / MANIFEST_NAME), installed_version("curate-behaviour")
-    record_id = compute_id("mdl", digest, name, seed, code)
+    session = session or TrainingSession()
+    record_id = compute_id("mdl", digest, name, seed, code, *_name_unusual(session))
     done = _find_done(workspace, catalogue, record_id)
     if done is not None:
         return done
-    fitted = kind().fit(read_sequences(folder / "train.npz"), classes=manifest.classes, seed=seed, progress=progress)
     models = workspace.folder("models")
+    checkpoints = models / f".checkpoints-{record_id}"
+    with use_session(evolve(session, checkpoints=checkpoints, histories=[])) as ran:
+        fitted = kind().fit(read_sequences(folder / "train.npz"), classes=manifest.classes, seed=seed, progress=progress)
     with hidden_folder(models / record_id) as building:
         fitted.save(building, _describe_training(workspace, manifest, digest, name, seed))
+        write_curves(building, ran.histories, title=f"{name} on {manifest.name}, seed {seed}")
         version = read_card(building).version
         if not _is_intact(models / version):
             shutil.rmtree(models / version, ignore_errors=True)
@@ -150,7 +161,14 @@ def train_model(
         code_version=code,
     )
     catalogue.append_record("models", record_id, record.to_dict())
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return record
+
+
+def _name_unusual(session: TrainingSession) -> tuple[str, ...]:
+    """Return what makes a training another one than where it runs by itself; nothing for the defaults."""
+    unusual = {"precision": session.precision != "auto", "n_devices": session.n_devices != 1}
+    return tuple(f"{name} {getattr(session, name)}" for name, differs in unusual.items() if differs)
 
 
 def _find_done(workspace: Workspace, catalogue: Catalogue, record_id: str) -> ModelRecord | None:

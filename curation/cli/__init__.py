@@ -14,7 +14,7 @@ __all__ = ["cli", "main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("workspace:init", "Make a workspace."),
     "doctor": ("doctor:doctor", "Check this machine and the workspace; --fix repairs what it can."),
-    "models": ("models:models", "Fetch or build the pose, hand and face bundles; list models."),
+    "models": ("models:models", "Fetch or build the pose, hand and face bundles; list models; write them as ONNX."),
     "capture": ("capture:capture", "Record cameras live, and add what was filmed."),
     "add": ("media:add", "Add videos and images to the workspace."),
     "preannotate": ("media:preannotate", "Find people, tracks, poses and tubelets, and propose behaviours."),

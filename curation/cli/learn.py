@@ -53,20 +53,31 @@ def _describe(figures: Figures) -> str:
 @click.argument("config", required=False, metavar="[CONFIG]", type=click.Path())
 @click.option("--model", help="Architecture [default: CONFIG's, else as in curate.toml].")
 @click.option("--seed", type=click.IntRange(0), help="[default: CONFIG's, else as in curate.toml]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="auto = CUDA if present."
+)
+@click.option("--devices", "n_devices", type=click.IntRange(1), default=1, show_default=True, help="How many share each batch.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bf16"]), default="auto", show_default=True,
+              help="auto = bf16 on CUDA that has it.")  # fmt: skip
 @workspace_option
 @json_option
-def train(workspace: Workspace, config: str | None, model: str | None, seed: int | None, as_json: bool) -> None:
+def train(workspace: Workspace, config: str | None, model: str | None, seed: int | None, as_json: bool, **where: Any) -> None:
     """Train a model on an export.
 
     CONFIG is the folder of an export, or a YAML or TOML file with the keys export, model and seed; by default the newest export of
-    the workspace. The same again trains nothing.
+    the workspace. The same again trains nothing; if it was interrupted, it goes on from its checkpoint. The losses are drawn into
+    curves.png beside the weights.
     """
+    from backends.training_plan import TrainingSession
     from curation.registry import train_model
     from curation.training_config import find_training
 
     with _open_stores(workspace) as (_, catalogue, _arrays), _show_epochs("train") as progress:
         asked = find_training(workspace, catalogue, config, model=model, seed=seed)
-        record = train_model(workspace, catalogue, asked.export, model=asked.model, seed=asked.seed, progress=progress)
+        session = TrainingSession(**where)
+        record = train_model(
+            workspace, catalogue, asked.export, model=asked.model, seed=asked.seed, progress=progress, session=session
+        )
     line = f"model {record.version} ({record.model}) trained on {record.n_train} tubelets of export {record.export}"
     emit_result(line, record.to_dict(), as_json=as_json)
 

@@ -1,17 +1,22 @@
-"""``curate models``: fetch or build the pose, hand and face bundles, and list what there is."""
+"""``curate models``: fetch or build the pose, hand and face bundles, list what there is, write models as ONNX."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from curation.cli.common import emit_result, json_option
+
+if TYPE_CHECKING:
+    from backends.base import BehaviourModel
 
 __all__ = ["models"]
 
 
 @click.group()
 def models() -> None:
-    """Fetch or build the pose, hand and face bundles; list models."""
+    """Fetch or build the pose, hand and face bundles; list models; write them as ONNX."""
 
 
 @models.command()
@@ -52,6 +57,44 @@ def list_(*, as_json: bool) -> None:
     }
     n_there = sum(status.state == "there" for status in bundles)
     emit_result(f"{n_there} of {len(bundles)} bundles there, {len(behaviour)} behaviour models", data, as_json=as_json)
+
+
+@models.command()
+@click.argument("model")
+@click.argument("out", type=click.Path(file_okay=False))
+@click.option("--frames", default=32, show_default=True, type=click.IntRange(1, 4096), help="Frames of a sequence to trace with.")
+@click.option("-w", "--workspace", metavar="DIR", help="Where MODEL is a version of [default: as everywhere].")
+@json_option
+def export(model: str, out: str, frames: int, workspace: str | None, *, as_json: bool) -> None:
+    """Write MODEL (a folder, a version of the workspace, or "shipped") as ONNX into the folder OUT.
+
+    The file is compared with the model it came from, one sequence at a time and 256 at once, before it is written.
+    """
+    from backends.onnx_models import export_onnx
+
+    done = export_onnx(_load_asked(model, workspace), out, n_frames=frames)
+    length = "any number of frames" if done.any_length else f"{done.n_frames} frames"
+    line = f"{done.path} ({done.n_bytes / 1e6:.2f} MB): takes {length}; probabilities differ by {done.difference:.1e} at most"
+    data = {
+        "path": str(done.path),
+        "sha256": done.sha256,
+        "n_bytes": done.n_bytes,
+        "any_length": done.any_length,
+        "difference": done.difference,
+    }
+    emit_result(line, data, as_json=as_json)
+
+
+def _load_asked(model: str, workspace: str | None) -> BehaviourModel:
+    from pathlib import Path
+
+    from backends.behaviour import load_model, load_proposer
+    from curation.config import find_workspace
+    from curation.registry import load_version
+
+    if model == "shipped":
+        return load_proposer()
+    return load_model(model) if Path(model).exists() else load_version(find_workspace(workspace), model)
 
 
 def _list_behaviour_models() -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import pickle
 
 import numpy as np
@@ -70,6 +71,40 @@ def test_a_pickle_is_never_loaded(folder):
 def test_oversized_weights_are_refused(folder):
     with pytest.raises(ModelError, match="is larger than the 16 bytes allowed"):
         load_weights(folder, max_bytes=16)
+
+
+def test_oversized_files_are_refused_by_their_size(folder):
+    with (folder / "weights.safetensors").open("r+b") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(ModelError, match=r"weights\.safetensors: is larger than the \d+ bytes allowed"):
+        load_weights(folder)
+    with (folder / "card.json").open("r+b") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(ModelError, match=r"card\.json: is larger than"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl", "model.safetensors"])
+def test_a_file_offered_as_a_model_is_refused(name, tmp_path):
+    (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ModelError, match=r"is a file; a model is a folder .*pickles are never loaded"):
+        load_model(tmp_path / name)
+
+
+def test_what_would_never_end_is_refused(folder):
+    (folder / "weights.safetensors").unlink()
+    os.mkfifo(folder / "weights.safetensors")
+    with pytest.raises(ModelError, match="is no regular file"):
+        load_weights(folder)
+
+
+def test_a_header_that_promises_too_much_is_refused(folder):
+    data = (folder / "weights.safetensors").read_bytes()
+    for broken in ((2**62).to_bytes(8, "little") + data[8:], data[:20], data + b"\x80\x04.", b""):
+        rewrite(folder, broken)
+        with pytest.raises(ModelError, match="is not a safetensors file") as caught:
+            load_weights(folder)
+        assert "\n" not in str(caught.value)
 
 
 def test_nan_weights_are_refused(tmp_path):
