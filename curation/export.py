@@ -49,6 +49,7 @@ def export_set(
     axis: str | None = None,
     seed: int | None = None,
     pictures: bool = False,
+    crops: int | None = None,
 ) -> Manifest:
     """Write the labels as they stand now (verdicts applied, dropped ones left out) to the folder `out`.
 
@@ -68,8 +69,10 @@ def export_set(
         seed: of balance, and of the split if it is made now; the workspace's by default.
         pictures: also write the key frames that a format names, as JPEG, covered where the workspace says so (`curation.privacy`);
             the clips' files must be there for that.
+        crops: also write square pictures of this many px beside the poses of a sequence file, covered in the same way.
 
     Raises:
+        InvalidField: if `crops` is out of its range.
         MediaError: if a clip's file is gone or has changed.
         UnknownName: for an unknown format, balance method, axis or value.
         NotEnoughData: if nothing on the train side is labelled.
@@ -108,6 +111,7 @@ def export_set(
     with build_folder(target) as folder:
         for side in records:
             items = collect_items(workspace, catalogue, arrays, [label.span for label in chosen[side]], records[side])
+            items = items if crops is None else _add_crops(workspace, arrays, items, crops)
             for exporter in exporters.values():
                 exporter.write(folder, side, items, facts)
                 shown |= exporter.list_pictures(items) if pictures else {}
@@ -151,6 +155,13 @@ def _list_members(records: Mapping[str, Sequence[ManifestRecord]]) -> list[Membe
         for side, rows in records.items()
         for r in rows
     ]
+
+
+def _add_crops(workspace: Workspace, arrays: ArrayStore, items: Sequence[ExportItem], size: int) -> list[ExportItem]:
+    from curation.crops import add_crops
+
+    with open_shown_frames(workspace) as read:
+        return add_crops(workspace, arrays, items, read, size)
 
 
 def _check_target(target: Path) -> None:

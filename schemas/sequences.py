@@ -2,7 +2,8 @@
 
 ``pose`` (N, T, V, C) float32, NaN for unseen, C = 2, 3 or 4 (x, y[, z][, visibility]; with C = 3 the third is whatever the
 producer says: models here read x and y, and use the rest as features); ``label`` (N,) str; ``group`` (N,) str (video or person:
-folds and test sets never share one); optional ``skeleton`` (E, 2) int edges, ``fps`` (scalar) and ``id`` (N,) str.
+folds and test sets never share one); optional ``skeleton`` (E, 2) int edges, ``fps`` (scalar), ``id`` (N,) str and ``crops``
+(N, F, H, W, 3) uint8 RGB: F pictures of the person, evenly spaced over the same time, all of one region of the frame.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from numpy.typing import NDArray
 
 from schemas.checks import check_array
@@ -40,6 +41,7 @@ class SequenceSet:
     id: NDArray[np.str_] | None = None
     skeleton: NDArray[np.int64] | None = None
     fps: float | None = None
+    crops: NDArray[np.uint8] | None = None
 
     def __attrs_post_init__(self) -> None:
         check_array("pose", self.pose, (None, None, None, None))
@@ -54,6 +56,8 @@ class SequenceSet:
         check_array("group", self.group, (n,))
         if self.id is not None:
             check_array("id", self.id, (n,))
+        if self.crops is not None:
+            _check_crops(self.crops, n)
         if self.skeleton is not None:
             edges = check_array("skeleton", self.skeleton, (None, 2))
             if edges.size and (edges.min() < 0 or edges.max() >= n_nodes):
@@ -70,13 +74,18 @@ class SequenceSet:
     def take(self, index: NDArray[Any]) -> SequenceSet:
         """Return the sequences at `index` (integers or a mask)."""
         ids = None if self.id is None else self.id[index]
-        return SequenceSet(
-            pose=self.pose[index], label=self.label[index], group=self.group[index], id=ids, skeleton=self.skeleton, fps=self.fps
-        )
+        crops = None if self.crops is None else self.crops[index]
+        return evolve(self, pose=self.pose[index], label=self.label[index], group=self.group[index], id=ids, crops=crops)
 
     def with_labels(self, label: NDArray[np.str_]) -> SequenceSet:
         """Return the same sequences with other labels."""
-        return SequenceSet(pose=self.pose, label=label, group=self.group, id=self.id, skeleton=self.skeleton, fps=self.fps)
+        return evolve(self, label=label)
+
+
+def _check_crops(crops: object, n: int) -> None:
+    array = check_array("crops", crops, (n, None, None, None, 3))
+    if array.dtype != np.uint8 or 0 in array.shape[1:]:
+        raise InvalidField("crops", "uint8 (N, F, H, W, 3) with F, H, W >= 1", f"{array.dtype} of shape {array.shape}")
 
 
 def read_sequences(path: str | Path) -> SequenceSet:
@@ -91,7 +100,7 @@ def read_sequences(path: str | Path) -> SequenceSet:
             missing = [name for name in wanted if name not in data.files]
             if missing:
                 raise FormatError(path, missing[0], "an array of that name", ", ".join(data.files) or "none")
-            arrays = {name: data[name] for name in (*wanted, "skeleton", "fps", "id") if name in data.files}
+            arrays = {name: data[name] for name in (*wanted, "skeleton", "fps", "id", "crops") if name in data.files}
     except FileNotFoundError:
         raise FormatError(path, "file", "an existing sequence file (.npz)", "no such file") from None
     except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -109,6 +118,7 @@ def read_sequences(path: str | Path) -> SequenceSet:
             id=arrays["id"].astype(np.str_) if "id" in arrays else None,
             skeleton=arrays.get("skeleton"),
             fps=float(arrays["fps"]) if "fps" in arrays else None,
+            crops=arrays.get("crops"),
         )
     except InvalidField as error:
         raise FormatError(path, error.field, error.expected, error.actual) from error
@@ -129,5 +139,7 @@ def write_sequences(path: str | Path, sequences: SequenceSet) -> None:
         arrays["skeleton"] = np.asarray(sequences.skeleton, np.int64)
     if sequences.fps is not None:
         arrays["fps"] = np.asarray(sequences.fps, np.float64)
+    if sequences.crops is not None:
+        arrays["crops"] = sequences.crops
     with replace_file(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)

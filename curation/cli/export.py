@@ -65,6 +65,9 @@ def split(workspace: Workspace, as_json: bool, **asked: Any) -> None:
 @click.option("--axis", help="Which labels [default: the primary axis].")
 @click.option("--seed", type=click.IntRange(0), help="[default: as in curate.toml]")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write the key frames that COCO names.")
+@click.option(
+    "--crops", type=click.IntRange(8, 512), metavar="PX", help="Write pictures of this size beside the poses of sequences."
+)
 @workspace_option
 @json_option
 def export(workspace: Workspace, out: str, as_json: bool, **asked: Any) -> None:

@@ -24,7 +24,8 @@ class ExportItem:
     """One tubelet to be written: a person's label on it, where it is, and its poses.
 
     `key_frame` is the frame that stands for it in formats of single images; `box_xyxy` (px) and `pose_px` (V, 4) = x px, y px, z,
-    visibility are those at that frame; `sequence` (S, V, 4) is the pose over the whole tubelet; NaN = unseen.
+    visibility are those at that frame; `sequence` (S, V, 4) is the pose over the whole tubelet; NaN = unseen. `crops`
+    (S, H, W, 3) uint8 are pictures at the same times, where they were asked for.
     """
 
     record: ManifestRecord
@@ -34,6 +35,7 @@ class ExportItem:
     box_xyxy: tuple[float, float, float, float]
     pose_px: NDArray[np.float32]
     sequence: NDArray[np.float32]
+    crops: NDArray[np.uint8] | None = None
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.span, HumanSpan):
@@ -43,6 +45,8 @@ class ExportItem:
         check_box("export: box_xyxy", self.box_xyxy)
         check_array("export: pose_px", self.pose_px, (None, 4))
         check_array("export: sequence", self.sequence, (None, len(self.pose_px), 4))
+        if self.crops is not None:
+            check_array("export: crops", self.crops, (len(self.sequence), None, None, 3))
 
 
 @frozen(kw_only=True)

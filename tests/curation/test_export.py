@@ -13,6 +13,7 @@ from fixtures_labelstudio import fill_workspace
 from curation.building import build_folder, hash_tree
 from curation.certificate import verify_certificate
 from curation.config import Config, create_workspace
+from curation.crops import cut_region, find_region
 from curation.export import export_set, list_manifest_members, read_export
 from curation.images import load_image
 from curation.media import read_frame
@@ -302,3 +303,39 @@ def test_pictures_need_the_videos_that_were_added(filmed, tmp_path):
     assert not (tmp_path / "set").exists()
     assert not [path for path in tmp_path.iterdir() if path.name != "filmed"]
     export_set(workspace, catalogue, arrays, tmp_path / "set", formats=("coco",))
+
+
+def test_crops_lie_beside_the_poses_and_show_what_the_boxes_say(filmed, tmp_path):
+    workspace, catalogue, arrays = filmed
+    export_set(workspace, catalogue, arrays, tmp_path / "set", balance="none", crops=24)
+    sequences = read_sequences(tmp_path / "set" / "train.npz")
+    assert sequences.crops.shape == (len(sequences), sequences.pose.shape[1], 24, 24, 3)
+    tubelets = {t.id: t for t in catalogue.list_tubelets()}
+    for row, tubelet_id in enumerate(sequences.id.tolist()):
+        tubelet = tubelets[tubelet_id]
+        clip = catalogue.get_clip(tubelet.clip_id)
+        track = next(t for t in arrays.read_tracks(clip.id) if t.id == tubelet.track_id)
+        inside = (track.frames >= tubelet.first) & (track.frames <= tubelet.last)
+        region = find_region(track.boxes_xyxy[inside])
+        assert region[2] - region[0] == pytest.approx(region[3] - region[1])
+        for place, frame in ((0, tubelet.first), (-1, tubelet.last)):
+            wanted = cut_region(read_frame(clip.uri, frame, timestamps=clip.timestamps), region, 24)
+            np.testing.assert_array_equal(sequences.crops[row, place], wanted)
+    again = export_set(workspace, catalogue, arrays, tmp_path / "again", name="set", balance="none", crops=24)
+    assert again.files == read_export(tmp_path / "set").files
+    plain = export_set(workspace, catalogue, arrays, tmp_path / "plain", balance="none")
+    assert read_sequences(tmp_path / "plain" / "train.npz").crops is None
+    assert plain.files != again.files
+    with pytest.raises(InvalidField, match="crops: expected a side from 8 to 512 px, got 4"):
+        export_set(workspace, catalogue, arrays, tmp_path / "bad", crops=4)
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_region_over_the_edge_repeats_the_edge():
+    frame = np.zeros((40, 60, 3), np.uint8)
+    frame[:, :30] = 200
+    cut = cut_region(frame, (-20.0, 10.0, 20.0, 50.0), 40)
+    np.testing.assert_array_equal(cut, 200)
+    assert cut_region(frame, (-50.0, -50.0, -10.0, -10.0), 8).shape == (8, 8, 3)
+    with pytest.raises(InvalidField, match="boxes_xyxy: expected a box"):
+        find_region(np.full((3, 4), np.nan))

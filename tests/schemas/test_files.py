@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from schemas.errors import FormatError, InvalidField, StorageError
 from schemas.files import replace_file, write_text
@@ -30,6 +31,20 @@ def make_sequences(n: int = 4) -> SequenceSet:
         skeleton=np.array([[0, 1]]),
         fps=6.0,
     )
+
+
+def test_sequences_keep_their_crops(tmp_path: Path) -> None:
+    crops = np.random.default_rng(1).integers(0, 256, (4, 3, 8, 9, 3)).astype(np.uint8)
+    made = evolve(make_sequences(), crops=crops)
+    write_sequences(tmp_path / "a.npz", made)
+    read = read_sequences(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read.crops, crops)
+    np.testing.assert_array_equal(read.take(np.array([2, 0])).crops, crops[[2, 0]])
+    assert read.with_labels(np.array(["x"] * 4)).crops is not None
+    with pytest.raises(InvalidField, match=r"crops: expected an array of shape \(4, any, any, any, 3\)"):
+        evolve(made, crops=crops[:3])
+    with pytest.raises(InvalidField, match="crops: expected uint8"):
+        evolve(made, crops=crops.astype(np.int64))
 
 
 def test_sequences_round_trip_by_value_and_by_byte(tmp_path: Path) -> None:

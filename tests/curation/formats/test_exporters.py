@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from curation.formats import EXPORTERS
 from curation.formats.base import ExportFacts, ExportItem, sort_samples
@@ -62,6 +63,19 @@ def test_what_is_written_is_read_back_value_by_value(tmp_path, name, seed):
     assert found == expected
     changed = exporter.reduce([*items[:-1], make_item(24, np.random.default_rng(99))], FACTS)
     assert found != changed
+
+
+def test_sequences_keep_crops_and_files_without_them_stay_as_they_were(tmp_path):
+    exporter, items = EXPORTERS.load("sequences")(), make_items(4, 6)
+    exporter.write(tmp_path, "train", items, FACTS)
+    assert all("crops" not in sample.arrays for sample in exporter.read(tmp_path, "train"))
+    rng = np.random.default_rng(0)
+    pictured = [evolve(item, crops=rng.integers(0, 256, (12, 9, 9, 3)).astype(np.uint8)) for item in items]
+    exporter.write(tmp_path, "test", pictured, FACTS)
+    assert exporter.read(tmp_path, "test") == exporter.reduce(pictured, FACTS)
+    assert exporter.read(tmp_path, "test") != exporter.reduce(items, FACTS)
+    with pytest.raises(InvalidField, match="export: crops"):
+        evolve(items[0], crops=np.zeros((3, 9, 9, 3), np.uint8))
 
 
 @pytest.mark.parametrize("name", list(EXPORTERS))
