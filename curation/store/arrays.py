@@ -1,7 +1,7 @@
 """Boxes and poses in Parquet: one file per clip, one row per person and frame, on a local folder or any object store.
 
 A clip whose people are still being found has parts instead, in ``parts/<clip>/``. They are read like a file, and joined to one at
-the end, one track at a time: memory does not grow with the length of the clip.
+the end, some rows of a track at a time: memory does not grow with the length of the clip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from attrs import evolve
+from attrs import define, evolve, field
 
 from curation.store import trackfile
 from curation.store.trackfile import TrackFile
@@ -91,7 +91,9 @@ class ArrayStore:
             files = [self._open(stack, name) for name in [*there, *paths]]
             plan = _plan_joining(files[: len(there)], files[len(there) :])
             joined = (
-                _join(clip_id, track_id, pieces, students or {}) for track_id, (_, _, pieces) in sorted(plan.items(), key=_by_start)
+                evolve(file.read(clip_id, track_id, group), student=(students or {}).get(track_id, entry.student))
+                for track_id, entry in sorted(plan.items(), key=_by_start)
+                for file, group in entry.pieces
             )
             optional = set().union(*(file.optional for file in files))
             with self._replace(path) as stream:
@@ -216,31 +218,38 @@ class ArrayStore:
             raise _damaged(path, error) from error
 
 
-_Place = tuple[TrackFile, int]
-_Plan = dict[str, tuple[int, int, list[_Place]]]
+@define(kw_only=True)
+class _Entry:
+    """A track in several files: first frame, number of frames, who it is by the last of its pieces, and where they are."""
+
+    first: int
+    n_frames: int = 0
+    student: str | None = None
+    pieces: list[tuple[TrackFile, int]] = field(factory=list)
 
 
-def _plan_joining(whole: Sequence[TrackFile], parts: Sequence[TrackFile]) -> _Plan:
-    """Return track id → (first frame, number of frames, where its pieces are)."""
-    plan: _Plan = {}
-    for file in parts:
-        for track_id, (group, first, n) in file.list_tracks().items():
-            start, before, pieces = plan.get(track_id, (first, 0, []))
-            plan[track_id] = (start, before + n, [*pieces, (file, group)])
-    for file in whole:
-        for track_id, (group, first, n) in file.list_tracks().items():
-            if track_id not in plan or n > plan[track_id][1]:
-                plan[track_id] = (first, n, [(file, group)])
+def _plan_joining(whole: Sequence[TrackFile], parts: Sequence[TrackFile]) -> dict[str, _Entry]:
+    """Return by id what is to become of each track: what the parts have of it, or the whole files where that is longer."""
+    plan = _list_entries(parts)
+    for track_id, entry in _list_entries(whole).items():
+        if track_id not in plan or entry.n_frames > plan[track_id].n_frames:
+            plan[track_id] = entry
     return plan
 
 
-def _by_start(entry: tuple[str, tuple[int, int, list[_Place]]]) -> tuple[int, str]:
-    return entry[1][0], entry[0]
+def _list_entries(files: Sequence[TrackFile]) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    for file in files:
+        for track_id, group, first, n_frames, student in file.list_pieces():
+            entry = entries.setdefault(track_id, _Entry(first=first))
+            entry.n_frames += n_frames
+            entry.student = student
+            entry.pieces.append((file, group))
+    return entries
 
 
-def _join(clip_id: str, track_id: str, pieces: Sequence[_Place], students: Mapping[str, str | None]) -> PoseTrack:
-    track = PoseTrack.join([file.read(clip_id, track_id, group) for file, group in pieces])
-    return evolve(track, student=students[track_id]) if track_id in students else track
+def _by_start(named: tuple[str, _Entry]) -> tuple[int, str]:
+    return named[1].first, named[0]
 
 
 def _damaged(path: str, error: Exception) -> FormatError:

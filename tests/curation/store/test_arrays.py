@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from curation.store import ArrayStore
+from curation.store.trackfile import TrackFile
 from schemas.errors import DuplicateName, FormatError, InvalidField, StorageError, WorkspaceError
 from schemas.records import PoseTrack
 
@@ -119,6 +120,32 @@ def test_equal_tracks_give_equal_bytes(tmp_path, maker):
     files = [tmp_path / name / f"{clip.id}.parquet" for name in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert ArrayStore(tmp_path / "a").digest() == ArrayStore(tmp_path / "b").digest()
+
+
+@pytest.mark.parametrize("step", [700, 2048, 3000])
+def test_a_long_track_is_joined_some_rows_at_a_time_to_the_bytes_of_the_whole(tmp_path, maker, monkeypatch, step):
+    clip, read = maker.clip(), TrackFile.read
+    tracks = [maker.track(clip, place=i, n=5000 + i) for i in range(2)]
+    tracks = [evolve(track, world_m=np.random.default_rng(0).normal(0, 0.4, (*track.pose_px.shape[:2], 3))) for track in tracks]
+    whole, parts = ArrayStore(tmp_path / "whole"), ArrayStore(tmp_path / "parts")
+    whole.write_tracks(clip.id, [evolve(track, student="ann") for track in tracks])
+    for number, start in enumerate(range(0, 5001, step)):
+        rows = slice(start, start + step)
+        parts.write_part(clip.id, number, [evolve(t.select(rows), id=t.id) for t in tracks if start < len(t.frames)])
+    sizes = []
+
+    def note(*args):
+        track = read(*args)
+        sizes.append(len(track.frames))
+        return track
+
+    monkeypatch.setattr(TrackFile, "read", note)
+    parts.join_parts(clip.id, {track.id: "ann" for track in tracks})
+    name = f"{clip.id}.parquet"
+    assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert max(sizes) <= 2048
+    assert pq.ParquetFile(tmp_path / "whole" / name).num_row_groups == 6
+    _same_bits(whole.read_tracks(clip.id), [evolve(track, student="ann") for track in tracks])
 
 
 def test_writing_replaces_and_adding_keeps(store, maker):
