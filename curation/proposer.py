@@ -40,12 +40,12 @@ def build_proposer(
     Raises:
         StorageError: if `out` cannot be written to.
     """
-    from backends.behaviour.cnn_lstm import CnnLstm
+    from backends.behaviour.cnn_lstm_motion import CnnLstmMotion
     from curation.render import simulate_poses
 
     taught = simulate_poses(seed=seed + 1, lessons=lessons, seconds=seconds)
     asked = simulate_poses(seed=seed + 2, lessons=max(2, lessons // 5), seconds=seconds)
-    model = CnnLstm(mirror=True).fit(taught, classes=load_taxonomy(TAXONOMY).axis(AXIS).values, seed=seed)
+    model = CnnLstmMotion(mirror=True).fit(taught, classes=load_taxonomy(TAXONOMY).axis(AXIS).values, seed=seed)
     training: dict[str, Any] = {
         "data": "rendered classrooms (curation.render): exact landmarks with simulated landmark noise; no real person",
         "sequences": len(taught),

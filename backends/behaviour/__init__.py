@@ -16,8 +16,13 @@ MODELS = Registry(
     "model",
     {
         "cnn-lstm": "backends.behaviour.cnn_lstm:CnnLstm",
+        "cnn-lstm-motion": "backends.behaviour.cnn_lstm_motion:CnnLstmMotion",
+        "drn-lstm": "backends.behaviour.drn_lstm:DrnLstm",
         "extra-trees": "backends.behaviour.trees:ExtraTrees",
         "logreg": "backends.behaviour.logreg:LogisticModel",
+        "lstm": "backends.behaviour.lstm:Lstm",
+        "resnet1d": "backends.behaviour.resnet1d:ResNet1d",
+        "st-fusion": "backends.behaviour.st_fusion.model:StFusion",
         "tcn": "backends.behaviour.tcn:Tcn",
     },
 )

@@ -1,68 +1,66 @@
-"""Pose CNN-LSTM of seed D.
+"""Pose CNN-LSTM of seed D, as given.
 
-After S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM Networks" (2025).
-
-Per frame, convolutions with max pooling run along the keypoints; an LSTM(128) reads the frames; a dense layer with L2 and dropout
-0.6 leads to softmax. Departures: the input also holds z where there is one, a mark for unseen points and velocities; poses are
-normalised to the body inside the model; batch norm follows each convolution; batches are lightly augmented; the LSTM's states are
-pooled over time (mean and last).
+S. N. Iskandarova, X. U. Jurayev, "Classification of Student Actions Through 2D Pose-Based CNN-LSTM Networks" (2025): landmarks 1
+to 24 of MediaPipe, input (max_frames, 24, 3) = x, y, confidence; TimeDistributed Conv1D and MaxPool1D along the landmarks,
+flatten, LSTM(128), Dense with L2, Dropout 0.6, softmax; Adam on cross-entropy, early stopping with patience 3 on the validation
+loss, learning rate × 0.5 after 2 flat epochs down to 1e-6, batches of 32, at most 100 epochs (`TrainingPlan`'s defaults). The
+paper does not say how wide the convolutions and the dense layer are: here 32 and 64 maps, 64 units. Coordinates are relative to
+the person, as several sit in a picture; where there is no confidence, 1 marks seen points.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backends.behaviour.network import NetworkModel, PoseNetwork
+from backends.behaviour.normalise import list_nodes
 
 __all__ = ["CnnLstm", "PoseCnnLstm"]
 
 
-class KeypointConv(nn.Module):
-    """Conv1D(3, same) along the keypoints of (B, V, F), batch norm, ReLU, MaxPool1D(2); as one matrix product, which is faster."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(3 * n_in, n_out, bias=False)
-        self.norm = nn.BatchNorm1d(n_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, ceil(V / 2), n_out)."""
-        padded = nn.functional.pad(x, (0, 0, 1, 1))
-        y = self.linear(torch.cat([padded[:, :-2], x, padded[:, 2:]], dim=2))
-        y = self.norm(y.flatten(0, 1)).view(y.shape)
-        if y.shape[1] % 2:
-            y = nn.functional.pad(y, (0, 0, 0, 1))
-        even, odd = y[:, 0::2], y[:, 1::2]
-        return torch.relu(odd + torch.relu(even - odd))
-
-
 class PoseCnnLstm(PoseNetwork):
-    """The network: (B, T, V, F) features, of which the first two are x and y and the last marks seen points, to (B, K) logits."""
+    """The network: (B, T, V, F) features, of which x, y and the last but one (confidence, if there is one) are read, to logits."""
 
     def __init__(
-        self, *, n_nodes: int, n_features: int, n_classes: int, channels: tuple[int, int] = (32, 32), hidden: int = 128
+        self,
+        *,
+        n_nodes: int,
+        n_features: int,
+        n_classes: int,
+        channels: tuple[int, int] = (32, 64),
+        hidden: int = 128,
+        dense: int = 64,
     ) -> None:
         super().__init__(n_features)
         first, second = channels
-        self.frame = nn.Sequential(KeypointConv(n_features + 2, first), KeypointConv(first, second))
-        n_left = (n_nodes + 3) // 4
-        self.lstm = nn.LSTM(second * n_left, hidden, batch_first=True)
-        self.n_embedded = 2 * hidden
-        self.dense = nn.Linear(2 * hidden, 64)
+        self.confidence = n_features - 2 if n_features >= 4 else n_features - 1
+        self.frame = nn.Sequential(
+            nn.Conv1d(3, first, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool1d(2, ceil_mode=True),
+            nn.Conv1d(first, second, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool1d(2, ceil_mode=True),
+            nn.Flatten(),
+        )
+        self.lstm = nn.LSTM(second * ((n_nodes + 3) // 4), hidden, batch_first=True)
+        self.dense = nn.Linear(hidden, dense)
         self.dropout = nn.Dropout(0.6)
-        self.out = nn.Linear(64, n_classes)
+        self.out = nn.Linear(dense, n_classes)
+        self.n_embedded = hidden
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the (B, 2 * hidden) mean and last state of the LSTM."""
+        """Return the last (B, 128) state of the LSTM."""
         n, n_frames, n_nodes, _ = features.shape
-        seen = features[..., -1:]
-        scaled = (features - self.shift) / self.scale * seen
-        step = torch.zeros_like(scaled[..., :2])
-        step[:, 1:] = (scaled[:, 1:, :, :2] - scaled[:, :-1, :, :2]) * seen[:, 1:] * seen[:, :-1]
-        stacked = torch.cat([scaled[..., :-1], seen, 3 * step], dim=-1).reshape(n * n_frames, n_nodes, -1)
-        states, (last, _) = self.lstm(self.frame(stacked).reshape(n, n_frames, -1))
-        return torch.cat([states.mean(dim=1), last[-1]], dim=1)
+        scaled = torch.cat([(features[..., :-1] - self.shift[:-1]) / self.scale[:-1], features[..., -1:]], dim=-1)
+        read = scaled[..., [0, 1, self.confidence]] * features[..., -1:]
+        frames = self.frame(read.reshape(n * n_frames, n_nodes, 3).transpose(1, 2))
+        _, (last, _) = self.lstm(frames.reshape(n, n_frames, -1))
+        state: Tensor = last[-1]
+        return state
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits."""
@@ -75,9 +73,15 @@ class PoseCnnLstm(PoseNetwork):
 
 
 class CnnLstm(NetworkModel):
-    """The registered model `cnn-lstm`: whole groups (about 15 % of the sequences) decide when to stop."""
+    """The registered model `cnn-lstm`: whole groups (about 15 % of the sequences) decide when to stop; nothing is augmented."""
 
     name = "cnn-lstm"
+
+    def _choose_nodes(self, pose: NDArray[np.float32]) -> list[int]:
+        return list_nodes(pose.shape[2])
+
+    def _augment(self, batch: Tensor, generator: torch.Generator, mirror: tuple[int, ...] | None) -> Tensor:
+        return batch
 
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseCnnLstm:
         return PoseCnnLstm(n_nodes=n_nodes, n_features=n_features, n_classes=n_classes)

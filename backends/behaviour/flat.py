@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from backends.base import EpochReport, Progress
 from backends.behaviour.common import check_training, encode_labels, fill_unseen
-from backends.behaviour.normalise import add_velocities, check_poses, list_nodes, normalise_poses, resample_frames
+from backends.behaviour.normalise import (
+    add_velocities,
+    check_poses,
+    choose_nodes,
+    has_depth,
+    list_nodes,
+    normalise_poses,
+    resample_frames,
+)
 from backends.weights import load_weights, save_weights
 from schemas.errors import ModelError
 from schemas.sequences import SequenceSet
@@ -22,9 +30,15 @@ MAX_FRAMES = 12
 _CHUNK = 4096
 
 
-def flatten_poses(pose: NDArray[np.float32], n_frames: int) -> NDArray[np.float32]:
-    """Return (N, n_frames * V * (C + 3)) normalised positions, other channels, seen marks and velocities."""
-    features = resample_frames(normalise_poses(pose)[:, :, list_nodes(pose.shape[2])], n_frames)
+def flatten_poses(
+    pose: NDArray[np.float32], n_frames: int, *, nodes: Sequence[int] | None = None, depth: bool | None = None
+) -> NDArray[np.float32]:
+    """Return (N, n_frames * V' * (C + 3)) normalised positions, other channels, seen marks and velocities.
+
+    `nodes` says which keypoints are read [default: `list_nodes`], `depth` as in `normalise_poses`.
+    """
+    read = list_nodes(pose.shape[2]) if nodes is None else list(nodes)
+    features = resample_frames(normalise_poses(pose, depth=depth)[:, :, read], n_frames)
     return add_velocities(features).reshape(len(pose), -1)
 
 
@@ -44,9 +58,15 @@ class FlatModel:
         """Train from scratch. See `BehaviourModel.fit`."""
         self.classes, usable = check_training(sequences, classes)
         pose = check_poses(sequences.pose)[usable]
-        self._config = {"n_nodes": pose.shape[2], "n_channels": pose.shape[3], "n_frames": min(pose.shape[1], MAX_FRAMES)}
+        self._config = {
+            "n_nodes": pose.shape[2],
+            "n_channels": pose.shape[3],
+            "n_frames": min(pose.shape[1], MAX_FRAMES),
+            "nodes": choose_nodes(pose),
+            "depth": has_depth(pose),
+        }
         label = encode_labels(sequences.label[usable], self.classes)
-        self._arrays = self._fit_arrays(flatten_poses(pose, self._config["n_frames"]), label, seed)
+        self._arrays = self._fit_arrays(self._flatten(pose), label, seed)
         if progress is not None:
             loss = -np.log(np.maximum(self.predict_proba(pose)[np.arange(len(label)), label], 1e-12)).mean()
             progress(EpochReport(epoch=1, n_epochs=1, train_loss=float(loss), val_loss=None, model=self))
@@ -58,12 +78,12 @@ class FlatModel:
         if not len(poses):
             return np.zeros((0, len(self.classes)))
         parts = [poses[i : i + _CHUNK] for i in range(0, len(poses), _CHUNK)]
-        probs = [self._predict_flat(flatten_poses(part, self._config["n_frames"])) for part in parts]
+        probs = [self._predict_flat(self._flatten(part)) for part in parts]
         return fill_unseen(poses, np.concatenate(probs))
 
     def embed(self, pose: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return the flat features themselves."""
-        return flatten_poses(self._check(pose), self._config["n_frames"])
+        return self._flatten(self._check(pose))
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write the model. See `BehaviourModel.save`."""
@@ -79,12 +99,17 @@ class FlatModel:
         model.classes, model._arrays = card.classes, arrays
         try:
             model._config = {name: int(card.config[name]) for name in ("n_nodes", "n_channels", "n_frames")}
+            model._config["nodes"] = [int(i) for i in card.config.get("nodes", list_nodes(model._config["n_nodes"]))]
+            model._config["depth"] = bool(card.config.get("depth", model._config["n_channels"] == 4))
             probe = np.zeros((1, 1, model._config["n_nodes"], model._config["n_channels"]), np.float32)
-            model._check_arrays(flatten_poses(probe, model._config["n_frames"]).shape[1])
+            model._check_arrays(model._flatten(probe).shape[1])
         except (KeyError, TypeError, ValueError, IndexError) as error:
             reason = " ".join(str(error).split())[:160]
             raise ModelError(Path(folder), f"the weights do not fit a {cls.name} as its card describes it ({reason})") from error
         return model
+
+    def _flatten(self, pose: NDArray[np.float32]) -> NDArray[np.float32]:
+        return flatten_poses(pose, self._config["n_frames"], nodes=self._config["nodes"], depth=self._config["depth"])
 
     def _fit_arrays(self, flat: NDArray[np.float32], label: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from backends.base import EpochReport, Progress
 from backends.behaviour.common import check_training, encode_labels, fill_unseen
-from backends.behaviour.normalise import check_poses, list_nodes, mirror_nodes, normalise_poses
+from backends.behaviour.normalise import check_poses, choose_nodes, find_counterparts, has_depth, list_nodes, normalise_poses
 from backends.training import TrainingHistory, TrainingPlan, choose_validation, isolate_random, train_classifier
 from backends.weights import load_weights, save_weights
 from schemas.errors import ModelError
@@ -47,8 +48,8 @@ class PoseNetwork(nn.Module):
 class NetworkModel:
     """A registered model around a `PoseNetwork`; see `backends.base.BehaviourModel`. A subclass says which network and which plan.
 
-    Works for any T >= 1, any V >= 1 (of MediaPipe's 33 points it reads 1 to 24) and C = 2, 3 or 4. With `mirror` left and right are
-    swapped at random in training, for label sets in which the side does not matter (33-point skeleton only).
+    Works for any T >= 1, any V >= 1 and C = 2, 3 or 4; which keypoints are read is chosen from the training set. With `mirror` left
+    and right are swapped at random in training (33-point skeleton only), unless the names of the classes say that the side matters.
     """
 
     name: str
@@ -68,11 +69,12 @@ class NetworkModel:
         self.classes, usable = check_training(sequences, classes)
         pose = check_poses(sequences.pose)[usable]
         label, group = encode_labels(sequences.label[usable], self.classes), sequences.group[usable]
-        features = torch.from_numpy(normalise_poses(pose)[:, :, list_nodes(pose.shape[2])])
-        targets = torch.from_numpy(label)
+        self._configure(pose)
+        features, targets = self._prepare(pose), torch.from_numpy(label)
+        mirrored = self._find_mirror()
         held = torch.from_numpy(choose_validation(label, group, share=self.plan.val_share, seed=seed))
         with isolate_random(seed) as generator:
-            self._build(pose.shape[2], pose.shape[3])
+            self._build()
             network = self._require_network()
             standardise(network, features[~held])
             self.history = train_classifier(
@@ -81,7 +83,7 @@ class NetworkModel:
                 (features[held], targets[held]) if held.any() else None,
                 plan=self.plan,
                 generator=generator,
-                augment=lambda batch, g: augment_batch(batch, g, mirror=self.mirror),
+                augment=lambda batch, g: self._augment(batch, g, mirrored),
                 on_epoch=None if progress is None else lambda e, t, v: progress(self._report(e, t, v)),
             )
         return self
@@ -115,7 +117,8 @@ class NetworkModel:
         model = cls()
         model.classes = card.classes
         try:
-            model._build(int(card.config["n_nodes"]), int(card.config["n_channels"]))
+            model._read_config(card.config)
+            model._build()
             state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
             model._require_network().load_state_dict(state)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -123,12 +126,49 @@ class NetworkModel:
             raise ModelError(Path(folder), f"the weights do not fit a {cls.name} as its card describes it ({reason})") from error
         return model
 
-    def _build(self, n_nodes: int, n_channels: int) -> None:
+    def _configure(self, pose: NDArray[np.float32]) -> None:
+        """Decide from the training set what is read of a pose."""
+        self._config = {
+            "n_nodes": pose.shape[2],
+            "n_channels": pose.shape[3],
+            "nodes": self._choose_nodes(pose),
+            "depth": has_depth(pose),
+        }
+
+    def _choose_nodes(self, pose: NDArray[np.float32]) -> list[int]:
+        return choose_nodes(pose)
+
+    def _read_config(self, said: Mapping[str, Any]) -> None:
+        """Take over a card's `config`; raises KeyError, TypeError or ValueError if it makes no sense."""
+        n_nodes, n_channels = int(said["n_nodes"]), int(said["n_channels"])
         if not (1 <= n_nodes <= 4096 and n_channels in (2, 3, 4)):
             raise ValueError(f"{n_nodes} keypoints of {n_channels} channels")
-        self._config = {"n_nodes": n_nodes, "n_channels": n_channels}
-        n_read = len(list_nodes(n_nodes))
-        self._network = self._make_network(n_read, n_channels + 1, len(self.classes)).eval()
+        nodes = [int(i) for i in said.get("nodes", list_nodes(n_nodes))]
+        if not nodes or min(nodes) < 0 or max(nodes) >= n_nodes:
+            raise ValueError(f"reads keypoints {nodes} of {n_nodes}")
+        self._config = {
+            **said,
+            "n_nodes": n_nodes,
+            "n_channels": n_channels,
+            "nodes": nodes,
+            "depth": bool(said.get("depth", n_channels == 4)),
+        }
+
+    def _build(self) -> None:
+        self._network = self._make_network(len(self._config["nodes"]), self._config["n_channels"] + 1, len(self.classes)).eval()
+
+    def _prepare(self, poses: NDArray[np.float32]) -> Tensor:
+        """Return (N, T, V', F) features of what is read of the poses."""
+        return torch.from_numpy(normalise_poses(poses, depth=self._config["depth"])[:, :, self._config["nodes"]])
+
+    def _find_mirror(self) -> tuple[int, ...] | None:
+        """Return the counterpart of every node that is read, or None where left and right are not to be swapped."""
+        sided = any({"left", "right"} & set(re.split(r"[^a-z]+", name.lower())) for name in self.classes)
+        return find_counterparts(self._config["nodes"], self._config["n_nodes"]) if self.mirror and not sided else None
+
+    def _augment(self, batch: Tensor, generator: torch.Generator, mirror: tuple[int, ...] | None) -> Tensor:
+        """Return a training batch (B, T, V', F) as the network is to see it this time."""
+        return augment_batch(batch, generator, mirror=mirror)
 
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseNetwork:
         raise NotImplementedError
@@ -142,15 +182,17 @@ class NetworkModel:
         return check_poses(pose, n_nodes=self._config["n_nodes"], n_channels=self._config["n_channels"])
 
     def _batches(self, poses: NDArray[np.float32]) -> list[Tensor]:
-        nodes = list_nodes(poses.shape[2])
-        return [torch.from_numpy(normalise_poses(poses[i : i + _CHUNK])[:, :, nodes]) for i in range(0, len(poses), _CHUNK)]
+        return [self._prepare(poses[i : i + _CHUNK]) for i in range(0, len(poses), _CHUNK)]
 
     def _report(self, epoch: int, train_loss: float, val_loss: float | None) -> EpochReport:
         return EpochReport(epoch=epoch, n_epochs=self.plan.epochs, train_loss=train_loss, val_loss=val_loss, model=self)
 
 
-def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: bool = False) -> Tensor:
-    """Return (B, T, V, F) features slightly scaled, turned, shifted in time and jittered, with a few points hidden."""
+def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: Sequence[int] | None = None) -> Tensor:
+    """Return (B, T, V, F) features slightly scaled, turned, shifted in time and jittered, with a few points hidden.
+
+    `mirror` (V,) gives the counterpart of each node; every second sequence is then mirrored.
+    """
     n, n_frames, n_nodes, _ = batch.shape
 
     def draw(*shape: int) -> Tensor:
@@ -159,8 +201,8 @@ def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: bool = F
     shift = torch.round((draw(n, 1) - 0.5) * n_frames / 4).long()
     index = (torch.arange(n_frames)[None] + shift).clamp(0, n_frames - 1)
     moved = batch[torch.arange(n)[:, None], index]
-    if mirror:
-        swapped = moved[:, :, list(mirror_nodes(n_nodes))] * torch.tensor([-1.0] + [1.0] * (moved.shape[-1] - 1))
+    if mirror is not None:
+        swapped = moved[:, :, list(mirror)] * torch.tensor([-1.0] + [1.0] * (moved.shape[-1] - 1))
         moved = torch.where(draw(n, 1, 1, 1) < 0.5, swapped, moved)
     angle, size = (draw(n) - 0.5) * 0.3, 0.9 + 0.2 * draw(n)
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)

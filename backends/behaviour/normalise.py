@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,10 @@ __all__ = [
     "UPPER_BODY",
     "add_velocities",
     "check_poses",
+    "choose_nodes",
+    "find_counterparts",
     "find_seen",
+    "has_depth",
     "list_nodes",
     "mirror_nodes",
     "normalise_poses",
@@ -56,11 +60,33 @@ def find_seen(pose: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def list_nodes(n_nodes: int) -> list[int]:
-    """Return the keypoints that models read: the upper body of the 33-point skeleton, all of any other."""
+    """Return the keypoints that seed D reads: the upper body of the 33-point skeleton, all of any other."""
     return list(UPPER_BODY) if n_nodes == len(BLAZEPOSE_33.nodes) else list(range(n_nodes))
 
 
-def normalise_poses(pose: NDArray[Any]) -> _Float:
+def choose_nodes(pose: _Float) -> list[int]:
+    """Return the keypoints worth reading in a training set (N, T, V, C).
+
+    All, but for those that are unseen in 95 % of the frames and, with four channels, those that the estimator mostly guesses (mean
+    visibility below 0.5), as it does with legs under a desk. At least one is returned.
+    """
+    seen = find_seen(pose)
+    kept = seen.mean(axis=(0, 1)) > 0.05
+    if pose.shape[3] == 4:
+        sure = np.where(seen, np.nan_to_num(pose[..., 3], nan=0.0), 0).sum(axis=(0, 1)) / np.maximum(seen.sum(axis=(0, 1)), 1)
+        kept = kept & (sure >= 0.5) if (kept & (sure >= 0.5)).sum() >= min(8, pose.shape[2]) else kept
+    return np.flatnonzero(kept).tolist() or [int(seen.mean(axis=(0, 1)).argmax())]
+
+
+def has_depth(pose: _Float) -> bool:
+    """Say whether the third channel is a coordinate: always of four; of three unless all its values lie in [0, 1]."""
+    if pose.shape[3] != 3:
+        return pose.shape[3] == 4
+    third = pose[..., 2][find_seen(pose) & np.isfinite(pose[..., 2])]
+    return bool(third.size and (third.min() < -1e-6 or third.max() > 1 + 1e-6))
+
+
+def normalise_poses(pose: NDArray[Any], *, depth: bool | None = None) -> _Float:
     """Centre and scale each sequence; the same person nearer, farther or elsewhere in the picture gives the same result.
 
     The centre is the median over time of the middle of the shoulders (33-point skeleton) or of all seen keypoints (any other), the
@@ -69,6 +95,8 @@ def normalise_poses(pose: NDArray[Any]) -> _Float:
 
     Args:
         pose: (N, T, V, C) in any unit, NaN for unseen; with C = 4 the third channel is in the unit of x and y.
+        depth: with C = 3, whether the third channel is a coordinate in the unit of x and y (see `has_depth`; it is then centred on
+            its median and scaled like them) or something else, which is left as it is [default].
 
     Returns:
         (N, T, V, C + 1): x, y (0 = centre, about 1 = a shoulder width), the other channels, and 1 where seen; 0 where not.
@@ -76,12 +104,23 @@ def normalise_poses(pose: NDArray[Any]) -> _Float:
     seen = find_seen(pose)
     xy = np.where(seen[..., None], pose[..., :2], np.nan).astype(np.float64)
     centre, scale = _locate_body(xy)
-    others = np.nan_to_num(pose[..., 2:].astype(np.float64), nan=0.0)
-    if pose.shape[-1] == 4:
+    others = pose[..., 2:].astype(np.float64)
+    if pose.shape[-1] == 3 and depth:
+        others[..., 0] -= _find_middle_depth(np.where(seen, others[..., 0], np.nan))[:, None, None]
+    others = np.nan_to_num(others, nan=0.0)
+    if pose.shape[-1] == 4 or (pose.shape[-1] == 3 and depth):
         others[..., 0] /= scale[:, None, None]
     scaled = (xy - centre[:, None, None]) / scale[:, None, None, None]
     joined = np.concatenate([np.clip(scaled, -20, 20), others, np.ones_like(xy[..., :1])], axis=-1)
     return np.where(seen[..., None], joined, 0).astype(np.float32)
+
+
+def _find_middle_depth(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) medians over time of the mean depth of what is seen, 0 where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle: NDArray[np.float64] = np.nan_to_num(np.nanmedian(np.nanmean(z, axis=2), axis=1), nan=0.0)
+    return middle
 
 
 def _locate_body(xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -118,10 +157,21 @@ def resample_frames(features: _Float, n_frames: int) -> _Float:
     return features[:, index]
 
 
+def find_counterparts(nodes: Sequence[int], n_nodes: int) -> tuple[int, ...] | None:
+    """Return, for each of `nodes`, the position in `nodes` of its counterpart on the other side of the body.
+
+    None where nothing is known: for any skeleton but the 33-point one, or if a counterpart is not among `nodes`.
+    """
+    if n_nodes != len(BLAZEPOSE_33.nodes):
+        return None
+    swap = {"left": "right", "right": "left"}
+    others = ["_".join(swap.get(part, part) for part in BLAZEPOSE_33.nodes[i].split("_")) for i in nodes]
+    position = {BLAZEPOSE_33.nodes[i]: at for at, i in enumerate(nodes)}
+    return tuple(position[name] for name in others) if all(name in position for name in others) else None
+
+
 def mirror_nodes(n_nodes: int) -> tuple[int, ...]:
     """Return, for the upper body, the position of each keypoint's counterpart on the other side (itself where unknown)."""
     if n_nodes != len(UPPER_BODY):
         return tuple(range(n_nodes))
-    names = [BLAZEPOSE_33.nodes[i] for i in UPPER_BODY]
-    swap = {"left": "right", "right": "left"}
-    return tuple(names.index("_".join(swap.get(part, part) for part in name.split("_"))) for name in names)
+    return find_counterparts(UPPER_BODY, len(BLAZEPOSE_33.nodes)) or tuple(range(n_nodes))

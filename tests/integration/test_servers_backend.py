@@ -239,5 +239,5 @@ def test_an_unknown_picture_is_looked_at_with_the_models(tmp_path):
     inside = [((box[:2] < centres) & (centres < box[2:])).all(axis=1).any() for box in truth]
     assert np.mean(inside) >= 0.8
     assert all(len(p.labels) == 1 and p.labels[0].axis == "behaviour" for p in people)
-    assert prediction["model_version"].startswith("cnn-lstm:")
+    assert prediction["model_version"].startswith("cnn-lstm-motion:")
     assert 0 < prediction["score"] <= 1

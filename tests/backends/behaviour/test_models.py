@@ -5,11 +5,19 @@ import pytest
 import torch
 
 from backends.behaviour import MODELS, load_model, load_proposer
-from backends.behaviour.cnn_lstm import CnnLstm
+from backends.behaviour.cnn_lstm_motion import CnnLstmMotion as CnnLstm
+from backends.behaviour.network import NetworkModel
 from backends.training import TrainingPlan
 from schemas.errors import InvalidField, ModelError, NotEnoughData, UnknownName
 
 SHORT = TrainingPlan(epochs=2)
+
+
+def make_quick(name, epochs=2):
+    """The model `name`; a network over poses is trained `epochs` epochs only."""
+    kind = MODELS.load(name)
+    plan = TrainingPlan(epochs=epochs, min_epochs=epochs, schedule="one-cycle", lr=4e-3)
+    return kind(plan=plan) if issubclass(kind, NetworkModel) else kind()
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +25,10 @@ def motions(sequence_factory):
     return sequence_factory(320, n_groups=8, seed=5, noise=0.03)
 
 
-@pytest.mark.parametrize(("name", "floor"), [("cnn-lstm", 0.7), ("extra-trees", 0.75), ("logreg", 0.6)])
+FLOORS = {"cnn-lstm": 0.5, "cnn-lstm-motion": 0.7, "drn-lstm": 0.6, "extra-trees": 0.75, "logreg": 0.6}
+
+
+@pytest.mark.parametrize(("name", "floor"), FLOORS.items())
 def test_recognises_motions_of_unseen_groups(name, floor, motions):
     test = np.isin(motions.group, ["video-6", "video-7"])
     model = MODELS.load(name)().fit(motions.take(~test), seed=0)
@@ -29,7 +40,7 @@ def test_recognises_motions_of_unseen_groups(name, floor, motions):
 @pytest.mark.parametrize(("n_nodes", "n_channels", "n_frames"), [(13, 2, 5), (17, 3, 1), (33, 2, 3), (1, 2, 2), (33, 4, 1)])
 def test_takes_any_skeleton_and_length(name, n_nodes, n_channels, n_frames, sequence_factory):
     data = sequence_factory(32, n_groups=4, n_frames=n_frames, n_nodes=n_nodes, n_channels=n_channels)
-    model = MODELS.load(name)() if name != "cnn-lstm" else CnnLstm(plan=SHORT)
+    model = make_quick(name)
     probs = model.fit(data).predict_proba(data.pose)
     np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-9)
     longer = np.repeat(data.pose, 2, axis=1)
@@ -42,7 +53,7 @@ def test_takes_any_skeleton_and_length(name, n_nodes, n_channels, n_frames, sequ
 def test_somebody_never_seen_gets_equal_probabilities(name, sequence_factory):
     data = sequence_factory(32, n_groups=4)
     data.pose[3] = np.nan
-    model = (MODELS.load(name)() if name != "cnn-lstm" else CnnLstm(plan=SHORT)).fit(data)
+    model = make_quick(name).fit(data)
     probs = model.predict_proba(data.pose)
     np.testing.assert_allclose(probs[3], 1 / 8)
     assert np.ptp(probs[2]) > 0.01
@@ -66,7 +77,7 @@ def test_refuses_what_cannot_be_learned(name, sequence_factory):
 @pytest.mark.parametrize("name", list(MODELS))
 def test_a_class_that_does_not_occur_gets_a_column(name, sequence_factory):
     data = sequence_factory(48, n_groups=4, classes=("attend", "sleep", "stand"))
-    model = MODELS.load(name)().fit(data, classes=("attend", "phone", "sleep", "stand"))
+    model = make_quick(name, epochs=20).fit(data, classes=("attend", "phone", "sleep", "stand"))
     probs = model.predict_proba(data.pose)
     assert probs.shape == (48, 4)
     assert probs[:, 1].mean() < 0.1
@@ -106,9 +117,9 @@ def test_load_model_finds_the_architecture_in_the_card(sequence_factory, tmp_pat
     data = sequence_factory(32, n_groups=4)
     MODELS.load("logreg")().fit(data).save(tmp_path, {})
     assert load_model(tmp_path).name == "logreg"
-    with pytest.raises(ModelError, match="holds a 'logreg' model, not 'cnn-lstm'"):
+    with pytest.raises(ModelError, match="holds a 'logreg' model, not 'cnn-lstm-motion'"):
         CnnLstm.load(tmp_path)
-    with pytest.raises(UnknownName, match="unknown model 'resnet'; known: cnn-lstm, extra-trees, logreg"):
+    with pytest.raises(UnknownName, match="unknown model 'resnet'; known: cnn-lstm,"):
         MODELS.load("resnet")
 
 
