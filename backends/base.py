@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.sequences import SequenceSet
 
-__all__ = ["BehaviourModel", "EpochReport", "Progress"]
+__all__ = ["BehaviourModel", "CropReader", "EpochReport", "Progress", "predict_sequences"]
 
 
 @frozen(kw_only=True)
@@ -86,3 +86,21 @@ class BehaviourModel(Protocol):
             ModelError: if a file is missing, changed, too large, or of another architecture.
         """
         ...
+
+
+@runtime_checkable
+class CropReader(Protocol):
+    """A behaviour model that also reads the pictures beside the poses, where there are any."""
+
+    reads_crops: bool
+
+    def predict_proba(self, pose: NDArray[np.floating[Any]], crops: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
+        """Return (N, K) probabilities for (N, T, V, C) poses and (N, F, H, W, 3) pictures."""
+        ...
+
+
+def predict_sequences(model: BehaviourModel, sequences: SequenceSet) -> NDArray[np.float64]:
+    """Return (N, K) probabilities of sequences by all that the model reads of them. See `BehaviourModel.predict_proba`."""
+    if sequences.crops is not None and isinstance(model, CropReader) and model.reads_crops:
+        return model.predict_proba(sequences.pose, crops=sequences.crops)
+    return model.predict_proba(sequences.pose)

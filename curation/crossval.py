@@ -99,6 +99,7 @@ def cross_validate(
         UnknownName: if there is no such model or group.
         NotEnoughData: if there is one group only, or a fold leaves fewer than two classes to train on.
     """
+    from backends.base import predict_sequences
     from backends.behaviour import MODELS
 
     make = MODELS.load(model)
@@ -111,9 +112,9 @@ def cross_validate(
     numbers = sorted(set(fold.tolist()) - {-1})
     for done, number in enumerate(numbers):
         held = fold == number
-        early = _EarlyMargins(sequences.pose[held], column[held])
+        early = _EarlyMargins(sequences.take(held), column[held])
         trained = make().fit(sequences.take(~held), classes=classes, seed=seed + number, progress=early.watch)
-        probs[held] = trained.predict_proba(sequences.pose[held])
+        probs[held] = predict_sequences(trained, sequences.take(held))
         margins[held] = early.compute_mean()
         taught[held] = np.isin(np.arange(n_classes), column[~held])
         if advance is not None:
@@ -147,14 +148,16 @@ def _assign(sequences: SequenceSet, n_folds: int | None, test_group: str | None,
 class _EarlyMargins:
     """Collects the held-out labels' margins over the first epochs of a training."""
 
-    def __init__(self, pose: NDArray[np.float32], column: NDArray[Any]) -> None:
-        self._pose, self._column = pose, column
-        self._total, self._count = np.zeros(len(pose)), 0
+    def __init__(self, sequences: SequenceSet, column: NDArray[Any]) -> None:
+        self._sequences, self._column = sequences, column
+        self._total, self._count = np.zeros(len(sequences)), 0
 
     def watch(self, report: EpochReport) -> None:
         if report.epoch > EARLY_EPOCHS:
             return
-        logs = np.log(np.maximum(report.model.predict_proba(self._pose), 1e-12))
+        from backends.base import predict_sequences
+
+        logs = np.log(np.maximum(predict_sequences(report.model, self._sequences), 1e-12))
         rows = np.arange(len(logs))
         own = logs[rows, self._column].copy()
         logs[rows, self._column] = -np.inf

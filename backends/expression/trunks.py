@@ -98,7 +98,7 @@ class ResidualBlock(nn.Module):
 class ResNetTrunk(Trunk):
     """ResNet of basic blocks, two a stage."""
 
-    def __init__(self, *, width: float = 0.5) -> None:
+    def __init__(self, *, width: float = 0.25) -> None:
         n_in = round(64 * width)
         blocks: list[nn.Module] = [_conv(3, n_in, stride=2)]
         for full, stride in ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):

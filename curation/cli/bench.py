@@ -10,10 +10,12 @@ from curation.cli.common import emit_result, json_option
 
 BENCHMARKS = {
     "loop": "curation.benchmarks.loop:bench_loop",
+    "models": "curation.benchmarks.models:bench_models",
     "people": "curation.benchmarks.people:bench_people",
     "rank": "curation.benchmarks.rank:bench_rank",
+    "vision": "curation.benchmarks.vision:bench_vision",
 }
-IN_PARTS = {"people"}
+IN_PARTS = {"models", "people", "vision"}
 
 
 @click.command()

@@ -117,6 +117,10 @@ class StFusion:
                 found.append(known[0])
         return torch.cat(found).numpy() if found else np.zeros((0, network.n_embedded), np.float32)
 
+    def count_parameters(self) -> int:
+        """Return how many numbers were learnt."""
+        return sum(parameter.numel() for parameter in self._require().parameters())
+
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write the model. See `BehaviourModel.save`."""
         arrays = {name: tensor.numpy() for name, tensor in self._require().state_dict().items()}

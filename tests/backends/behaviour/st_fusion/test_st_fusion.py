@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from backends.behaviour import load_model
+from backends.base import CropReader, predict_sequences
+from backends.behaviour import MODELS, load_model
 from backends.behaviour.st_fusion.model import PLAN, StFusion
 from backends.weights import read_card, save_weights
 from schemas.errors import InvalidField, ModelError, NotEnoughData
@@ -89,7 +90,7 @@ def test_the_same_seed_gives_the_same_answers():
 
 def test_bad_input_is_refused_in_one_line(fitted, tmp_path):
     data = make_lessons(24)
-    with pytest.raises(InvalidField, match="half: expected both, rgb, skeleton, got 'left'"):
+    with pytest.raises(InvalidField, match="half: expected both, rgb, skeleton, got left"):
         StFusion(half="left")
     with pytest.raises(InvalidField, match="crops: expected pictures beside the poses"):
         StFusion(half="rgb").fit(evolve(data, crops=None))
@@ -111,3 +112,11 @@ def test_bad_input_is_refused_in_one_line(fitted, tmp_path):
     save_weights(tmp_path, {"gamma": np.zeros(1, np.float32)}, card)
     with pytest.raises(ModelError, match="the weights do not fit a st-fusion"):
         load_model(tmp_path)
+
+
+def test_cross_validation_gives_a_model_the_pictures_that_it_reads(fitted):
+    test = make_lessons(16, seed=5)
+    np.testing.assert_array_equal(predict_sequences(fitted, test), fitted.predict_proba(test.pose, test.crops))
+    plain = MODELS.load("logreg")().fit(test)
+    np.testing.assert_array_equal(predict_sequences(plain, test), plain.predict_proba(test.pose))
+    assert not isinstance(plain, CropReader)
