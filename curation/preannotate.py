@@ -117,7 +117,8 @@ def preannotate(
         proposer=proposer or load_proposer(),
     )
     book = _Book(todo, desk, settings, progress)
-    with closing(runner.run(todo, STAGE, options=list_options(settings))) as events:
+    options = list_options(settings) | {"threads": runner.count_threads(len(todo))}
+    with closing(runner.run(todo, STAGE, options=options)) as events:
         for event in events:
             if isinstance(event, Begun):
                 book.begin(event.index)

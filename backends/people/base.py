@@ -136,12 +136,15 @@ class PersonTracker(Protocol):
         """Go on to a frame. `look` is the landmark network on it: regions (N, 4) → poses."""
         ...
 
-    def join(self, index: int, seconds: float, found: Poses) -> int:
-        """Take the people detected in the frame, those known among them, and return how many are new, were lost, or are missing."""
+    def join(self, index: int, seconds: float, found: Poses, area: Area | None = None) -> int:
+        """Take the people detected in the frame, those known among them, and return how many were never seen before.
+
+        `area` is where people were looked for; None = in the whole frame.
+        """
         ...
 
-    def has_lost(self, seconds: float) -> bool:
-        """Return whether somebody is out of sight whom no detection has looked for since."""
+    def list_lost(self, seconds: float) -> NDArray[np.float32]:
+        """Return the boxes (N, 4) px of those who are out of sight, and whom no detection has looked for just now."""
         ...
 
     def list_known(self, index: int) -> Poses:

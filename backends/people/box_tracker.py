@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people.base import PersonTrack
+from backends.people.base import Area, PersonTrack
 from backends.people.body import boxes_from_poses
 from backends.people.pose import Poses
 from backends.people.trail import Trail
@@ -57,30 +57,24 @@ class BoxTracker:
         for number in [n for n, trail in self._trails.items() if seconds - trail.seen_at > self._lost_after]:
             self._ended.append(self._trails.pop(number))
 
-    def join(self, index: int, seconds: float, found: Poses) -> int:
-        """Match the people detected in this frame with the tracks; return how many are new or were lost."""
+    def join(self, index: int, seconds: float, found: Poses, area: Area | None = None) -> int:
+        """Match the people detected in this frame, all of it, with the tracks; return how many are new."""
         import supervision
 
         boxes = boxes_from_poses(found.pose_px, *self._size)
         there = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         detections = supervision.Detections(xyxy=boxes[there], confidence=found.scores[there], data={"row": there})
         matched = self._library.update(detections, timestamp=seconds)
-        fresh = 0
+        n_before = len(self._trails)
         for number, row in zip(matched.tracker_id.tolist(), matched.data.get("row", ()), strict=True):
             if number >= 0:
-                fresh += self._see(number, index, seconds, found, boxes, int(row))
-        return fresh
+                trail = self._trails.setdefault(number, Trail(number=number, seen_at=seconds))
+                trail.see(index, seconds, boxes[int(row)], found, int(row), self._looked)
+        return len(self._trails) - n_before
 
-    def _see(self, number: int, index: int, seconds: float, found: Poses, boxes: NDArray[np.float32], row: int) -> bool:
-        before = self._looked[-2][0] if len(self._looked) > 1 else -1
-        trail = self._trails.setdefault(number, Trail(number=number, seen_at=seconds))
-        fresh = not trail.is_seen_in(before)
-        trail.see(index, seconds, boxes[row], found, row, self._looked)
-        return fresh
-
-    def has_lost(self, seconds: float) -> bool:
-        """Return False: people are detected in every frame."""
-        return False
+    def list_lost(self, seconds: float) -> NDArray[np.float32]:
+        """Return nobody: people are detected in every frame."""
+        return np.zeros((0, 4), np.float32)
 
     def list_known(self, index: int) -> Poses:
         """Return nobody: where somebody is in a frame is known only once people were detected in it."""

@@ -1,4 +1,4 @@
-"""Networks through LiteRT, on one thread each, and BlazePose's landmark network.
+"""Networks through LiteRT, on one thread each unless told otherwise, and BlazePose's landmark network.
 
 Source: Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020 (arXiv 2006.10204); heatmap refinement as in
 MediaPipe's pose graphs.
@@ -6,6 +6,7 @@ MediaPipe's pose graphs.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 from backends.people.bundles import find_bundle, quiet_native
 from schemas.errors import ModelError
 
-__all__ = ["LandmarkNetwork", "LiteNetwork", "compute_sigmoid"]
+__all__ = ["THREADS", "LandmarkNetwork", "LiteNetwork", "compute_sigmoid"]
+
+THREADS: ContextVar[int] = ContextVar("THREADS", default=1)
+"""How many threads a detector that is made now computes on: more than one where cores would be idle otherwise."""
 
 _N_LANDMARKS = 39
 _HEAT_SIDE = 64
@@ -24,15 +28,18 @@ _HEAT_LEAST = 0.5
 
 
 class LiteNetwork:
-    """A bare ``.tflite`` network, a file or its content, on one thread. Not thread-safe; `close` frees it."""
+    """A bare ``.tflite`` network, a file or its content. Not thread-safe; `close` frees it.
 
-    def __init__(self, model: Path | bytes) -> None:
+    Its outputs do not depend on the number of threads that it computes on.
+    """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         try:
             with quiet_native():
-                self._interpreter: Any = Interpreter(**source, num_threads=1)
+                self._interpreter: Any = Interpreter(**source, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             name = "network" if isinstance(model, bytes) else model

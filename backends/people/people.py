@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.people import TRACKERS
-from backends.people.base import PersonDetector, PersonTrack, PersonTracker, check_image
+from backends.people.base import Area, PersonDetector, PersonTrack, PersonTracker, check_image
 from backends.people.boxes import BoxSettings
 from backends.people.detector import open_detector
-from backends.people.pose import PoseEstimator, Poses
+from backends.people.networks import THREADS
+from backends.people.pose import Poses
 from backends.people.regions import regions_from_boxes
-from backends.people.schedule import Schedule, Stir
+from backends.people.schedule import Schedule, Stir, choose_area
+from backends.people.team import PoseTeam
 from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/6"
+PIPELINE = "blazepose-tiles/7"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _LEAST_FRAMES = 3
@@ -39,6 +41,7 @@ class PeopleFinder:
             are filled, and marked as filled.
         network: the file behind a detector that comes without one.
         tracker: a name in `backends.people.TRACKERS`. One that cannot see by itself has people detected in every frame.
+        threads: to compute on; the tracks do not depend on it.
 
     Examples:
         >>> with PeopleFinder() as finder:  # doctest: +SKIP
@@ -54,13 +57,18 @@ class PeopleFinder:
         lost_after: float = 2.0,
         network: BoxSettings | None = None,
         tracker: str = "landmarks",
+        threads: int = 1,
     ) -> None:
         check_range("detect_every", detect_every, 0, 1e9)
         check_range("detect_rarest", detect_rarest, 0, 1e9)
         self._tracker: Callable[..., PersonTracker] = partial(TRACKERS.load(tracker), lost_after=lost_after)
         self._plan = partial(Schedule, detect_every, detect_rarest)
-        self._detector: PersonDetector = open_detector(detector, network)
-        self._estimator = PoseEstimator()
+        before = THREADS.set(threads)
+        try:
+            self._detector: PersonDetector = open_detector(detector, network)
+        finally:
+            THREADS.reset(before)
+        self._team = PoseTeam(threads)
 
     def process(self, frames: Iterable[tuple[int, float, NDArray[np.uint8]]]) -> list[PersonTrack]:
         """Return the tracks of the people, in the order in which they appear. Equal frames give equal tracks.
@@ -79,10 +87,10 @@ class PeopleFinder:
 
     def follow(self) -> Following:
         """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
-        return Following(self._estimator, self._detect, self._tracker, self._plan())
+        return Following(self._team, self._detect, self._tracker, self._plan())
 
-    def _detect(self, image: NDArray[np.uint8], known: Poses) -> Poses:
-        found = self._detector.detect(image, known)
+    def _detect(self, image: NDArray[np.uint8], known: Poses, area: Area | None) -> Poses:
+        found = self._detector.detect(image, known, area)
         regions = regions_from_boxes(found.boxes_xyxy)[1] if found.regions is None else found.regions
         if found.world_m is None:
             return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
@@ -91,7 +99,7 @@ class PeopleFinder:
     def close(self) -> None:
         """Free the networks."""
         self._detector.close()
-        self._estimator.close()
+        self._team.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,25 +117,39 @@ class Following:
 
     def __init__(
         self,
-        estimator: PoseEstimator,
-        detect: Callable[[NDArray[np.uint8], Poses], Poses],
+        team: PoseTeam,
+        detect: Callable[[NDArray[np.uint8], Poses, Area | None], Poses],
         make_tracker: Callable[[int, int], PersonTracker],
         schedule: Schedule,
     ) -> None:
-        self._estimator, self._detect, self._make_tracker = estimator, detect, make_tracker
-        self._schedule, self._stir, self._has_stirred = schedule, Stir(), False
+        self._team, self._detect, self._make_tracker = team, detect, make_tracker
+        self._schedule, self._stir = schedule, Stir()
+        self._stirred: NDArray[np.float32] | None = None
         self._tracker: PersonTracker | None = None
 
     def look(self, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
         """Look at the next frame; see `PeopleFinder.process`."""
         check_image(image)
         tracker = self._tracker = self._tracker or self._make_tracker(image.shape[1], image.shape[0])
-        tracker.carry(index, seconds, partial(self._estimator.estimate_regions, image))
-        self._has_stirred |= self._stir.moves(image, tracker.find_covered())
-        lost = tracker.has_lost(seconds)
-        if tracker.needs_every_frame or self._schedule.is_due(seconds, lost=lost, stirred=self._has_stirred):
-            self._schedule.looked(seconds, tracker.join(index, seconds, self._detect(image, tracker.list_known(index))))
-            self._has_stirred = False
+        tracker.carry(index, seconds, partial(self._team.estimate_regions, image))
+        stirred = self._stir.find(image, tracker.find_covered())
+        self._stirred = self._stirred if stirred is None else stirred
+        if tracker.needs_every_frame or self._schedule.is_due(seconds):
+            self._detect_in(None, index, seconds, image)
+            return
+        lost = tracker.list_lost(seconds)
+        sought = lost if len(lost) or self._stirred is None else self._stirred[None]
+        area = choose_area(sought, image.shape[1], image.shape[0]) if len(sought) else None
+        if len(sought) and self._schedule.may_look_for(seconds, lost=bool(len(lost)), whole=area is None):
+            self._detect_in(area, index, seconds, image)
+
+    def _detect_in(self, area: Area | None, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
+        """Detect people in a part of the frame, or in all of it."""
+        if self._tracker is None:
+            return
+        found = self._detect(image, self._tracker.list_known(index), area)
+        self._schedule.looked(seconds, self._tracker.join(index, seconds, found, area), whole=area is None)
+        self._stirred = None
 
     def take(self) -> list[PersonTrack]:
         """Return what has become certain since the last time: parts of tracks, in order of appearance."""

@@ -1,11 +1,13 @@
-"""When to look at the whole picture again: the landmarks carry whoever is known, so only changes ask for a detection."""
+"""When and where to look for people again: the landmarks carry whoever is known, so only changes ask for a detection."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SOONEST", "Schedule", "Stir"]
+from backends.people.base import Area
+
+__all__ = ["SOONEST", "Schedule", "Stir", "choose_area"]
 
 SOONEST = 1.0
 """Seconds between the first detections, and before one that looks for somebody out of sight."""
@@ -16,16 +18,17 @@ _CHANGE = 20
 _LEAST_SHARE, _MOST_SHARE = 0.001, 0.5
 """Share of the picture that changes where somebody comes in; more than half of it is the light or the camera."""
 _LEAST_OF_PERSON = 0.25
-"""And share of the smallest person followed: an arm that reaches out of its box is nobody new."""
+"""And by the area of the smallest person followed."""
 _WIDTH = 160
 
 
 class Schedule:
-    """Waits longer while detections bring nothing new, and less as soon as something is up.
+    """Waits longer while detections bring nobody new, and less as soon as they do.
 
-    The first three detections, and one whenever somebody has got out of sight, come `SOONEST` after the one before, or `every`
-    where that is less; where something stirs and nobody is followed, half of `every`. After a detection that found somebody new, or
-    left somebody missing, the next one comes `every` seconds later; after each other one the wait doubles, up to `rarest`.
+    The first three looks at the whole picture come `SOONEST` after the one before, or `every` where that is less. After one that
+    found somebody new, the next one comes `every` seconds later; after each other one the wait doubles, up to `rarest`. In between,
+    a part of the picture is looked at where somebody has got out of sight, at most once in `SOONEST`, or where something stirs and
+    nobody is followed, at most once in a quarter of `every`; the whole picture, if a part is not enough, in half of it.
 
     Args:
         every: seconds.
@@ -35,18 +38,50 @@ class Schedule:
     def __init__(self, every: float, rarest: float) -> None:
         self._every, self._rarest = every, max(every, rarest)
         self._wait = every
-        self._n, self._last = 0, -np.inf
+        self._n, self._last, self._last_whole = 0, -np.inf, -np.inf
 
-    def is_due(self, seconds: float, *, lost: bool, stirred: bool) -> bool:
-        """Return whether to look now."""
-        wait = min(SOONEST, self._every) if lost or self._n < _FIRST else self._every / 2 if stirred else self._wait
-        return bool(seconds - self._last >= wait - 1e-6)
+    def is_due(self, seconds: float) -> bool:
+        """Return whether to look at the whole picture now."""
+        return _have_passed(min(SOONEST, self._every) if self._n < _FIRST else self._wait, seconds - self._last_whole)
 
-    def looked(self, seconds: float, n_changes: int) -> None:
-        """Take note of a detection and of how many people it found anew or left missing."""
-        self._n, self._last = self._n + 1, seconds
-        calm = self._n > _FIRST and not n_changes
-        self._wait = min(2 * self._wait, self._rarest) if calm else self._every
+    def may_look_for(self, seconds: float, *, lost: bool, whole: bool) -> bool:
+        """Return whether somebody may be looked for now.
+
+        Args:
+            seconds: now.
+            lost: somebody who has got out of sight, not somebody who may have come in.
+            whole: in the whole picture, not in a part.
+        """
+        wait = min(SOONEST, self._every) if lost else self._every / (2 if whole else 4)
+        return _have_passed(wait, seconds - self._last)
+
+    def looked(self, seconds: float, n_new: int, *, whole: bool = True) -> None:
+        """Take note of a detection, of how many people it found who were not known before, and of where it was."""
+        self._last = seconds
+        if whole:
+            self._n, self._last_whole = self._n + 1, seconds
+        if n_new or self._n <= _FIRST:
+            self._wait = self._every
+        elif whole:
+            self._wait = min(2 * self._wait, self._rarest)
+
+
+def _have_passed(wait: float, seconds: float) -> bool:
+    return bool(seconds >= wait - 1e-6)
+
+
+def choose_area(sought_xyxy: NDArray[np.float32], width: int, height: int) -> Area | None:
+    """Return the part of a picture to look at: half as wide and high, with the first of the boxes (N, 4) px in its middle.
+
+    At the edge of the picture the box is nearer to that edge. None if it is too large for that, grown by half.
+    """
+    box = _grow(sought_xyxy[:1], 0.5)[0]
+    size = np.array([-(-width // 2), -(-height // 2)])
+    if (box[2:] - box[:2] > size).any():
+        return None
+    corner = np.clip(np.round((box[:2] + box[2:]) / 2 - size / 2), 0, [width, height] - size).astype(int)
+    left, top = corner.tolist()
+    return left, top, left + int(size[0]), top + int(size[1])
 
 
 class Stir:
@@ -55,22 +90,28 @@ class Stir:
     def __init__(self) -> None:
         self._before: NDArray[np.int16] | None = None
 
-    def moves(self, image_rgb: NDArray[np.uint8], covered_xyxy: NDArray[np.float32]) -> bool:
-        """Return whether enough cells changed since the last frame outside of the boxes (N, 4) px (grown by half)."""
+    def find(self, image_rgb: NDArray[np.uint8], covered_xyxy: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return the box (4,) px of the cells that changed since the last frame, None if they are too few, or too many.
+
+        What changed inside of the boxes `covered_xyxy` (N, 4) px (grown by half) does not count.
+        """
         import cv2
 
         scale = min(1.0, _WIDTH / image_rgb.shape[1])
         small = cv2.resize(image_rgb[..., 1], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.int16)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
-            return False
+            return None
         changed = np.abs(small - before) > _CHANGE
         if changed.mean() > _MOST_SHARE:
-            return False
+            return None
         least = max(_LEAST_SHARE * changed.size, _LEAST_OF_PERSON * scale**2 * _find_smallest(covered_xyxy))
         for x1, y1, x2, y2 in _grow(covered_xyxy, 0.5) * scale:
             changed[max(int(y1), 0) : max(int(np.ceil(y2)), 0), max(int(x1), 0) : max(int(np.ceil(x2)), 0)] = False
-        return bool(changed.sum() >= least)
+        if changed.sum() < least or not changed.any():
+            return None
+        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+        return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32) / np.float32(scale)
 
 
 def _find_smallest(boxes_xyxy: NDArray[np.float32]) -> float:

@@ -6,6 +6,9 @@ is written with the schema classes that MediaPipe ships; its own `MetadataWriter
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,24 @@ _FIELD = "TFLITE_METADATA"
 _PIXEL_MAX = 255.0
 
 
+@cache
+def _load_schema() -> Any:
+    """Return the classes of TFLite's flatbuffer: one file of MediaPipe's, without the second that importing all of it takes.
+
+    Raises:
+        ModelError: if MediaPipe is not installed, or has no such file any more.
+    """
+    package = find_spec("mediapipe")
+    folders = [] if package is None else list(package.submodule_search_locations or ())
+    for path in (Path(folder, "tasks", "metadata", "schema_py_generated.py") for folder in folders):
+        spec = spec_from_file_location("curate_tflite_schema", path)
+        if path.is_file() and spec is not None and spec.loader is not None:
+            schema = module_from_spec(spec)
+            spec.loader.exec_module(schema)
+            return schema
+    raise ModelError("network", "cannot be edited: MediaPipe's schema of TFLite files is not installed")
+
+
 def add_image_metadata(network: bytes, *, name: str, mean: float, std: float) -> bytes:
     """Return the network with metadata saying that its one input is an RGB image normalised as ``(pixel - mean) / std``.
 
@@ -28,8 +49,8 @@ def add_image_metadata(network: bytes, *, name: str, mean: float, std: float) ->
         std: what the difference is divided by.
     """
     import flatbuffers  # type: ignore[import-untyped]
-    from mediapipe.tasks.metadata import schema_py_generated as schema
 
+    schema = _load_schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
     payload = _pack_metadata(name, mean, std, n_outputs=len(model.subgraphs[0].outputs))
     entry = schema.MetadataT()
@@ -53,8 +74,8 @@ def keep_outputs(network: bytes, shapes: set[tuple[int, ...]]) -> bytes:
         ModelError: if it has no output of one of the shapes.
     """
     import flatbuffers
-    from mediapipe.tasks.metadata import schema_py_generated as schema
 
+    schema = _load_schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
     graph = model.subgraphs[0]
     shape_of = {int(t): tuple(int(n) for n in graph.tensors[t].shape) for t in graph.outputs}
@@ -84,8 +105,8 @@ def make_dense(network: bytes, height: int, width: int) -> bytes:
         width: px, likewise.
     """
     import flatbuffers
-    from mediapipe.tasks.metadata import schema_py_generated as schema
 
+    schema = _load_schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
     graph, builtin = model.subgraphs[0], schema.BuiltinOperator
     codes = [code.builtinCode for code in model.operatorCodes]
@@ -115,8 +136,7 @@ def make_dense(network: bytes, height: int, width: int) -> bytes:
 
 def _add_constant(model: Any, like: Any, values: np.ndarray[Any, Any]) -> int:
     """Add a constant tensor of the type of another one; return its index."""
-    from mediapipe.tasks.metadata import schema_py_generated as schema
-
+    schema = _load_schema()
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(values.tobytes(), np.uint8)
     model.buffers.append(buffer)

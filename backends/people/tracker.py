@@ -13,7 +13,7 @@ import numpy as np
 from attrs import define
 from numpy.typing import NDArray
 
-from backends.people.base import PersonTrack
+from backends.people.base import Area, PersonTrack
 from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_torsos, look_like_people, share_parts
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
@@ -27,16 +27,24 @@ _LEAST_SCORE, _HOPELESS_SCORE = 0.5, 0.02
 """From the first on the network is sure that a body is there; under the second it is sure that there is none."""
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
+_MUCH_LIKER = 0.2
+"""In IoU of boxes plus OKS of poses."""
 _STOOD_STILL = 0.85
 _CHANCES = 3
 """After so many detections the share that has confirmed a track says something."""
 _MANY_CHANCES, _HOPELESS = 10, 0.4
 _UNCERTAIN = 3
 """How many of the last frames in which a live track was seen may still be taken back."""
+_NEARER_HOME = 0.3
+"""By how much more IoU with its home a body belongs to one of two tracks."""
 _FORGOTTEN_AFTER, _SAME_PLACE = 30.0, 0.3
 """For so many seconds a place is kept for whoever was lost, and from this IoU on a detection is in it."""
 _PATIENCE = 0.4
 """Seconds out of sight after which a detection has to look for somebody."""
+_SOUGHT_FOR = 1.0
+"""Seconds after which one has to look again."""
+_RARER = 0.25
+"""Who is out of sight is looked for by landmarks ever more rarely: each time a quarter later than the time since they were seen."""
 _LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
 """How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself.
 
@@ -46,22 +54,28 @@ Chosen among seven settings on two rendered clips.
 
 @define(eq=False, kw_only=True)
 class _Live(Trail):
-    """A person being followed: where to look next, what was last seen, and box and pose when a detection last confirmed it."""
+    """A person being followed: where to look next, what was last seen, and home: box, pose and region last confirmed."""
 
     region: NDArray[np.float64]
     box: NDArray[np.float32]
     pose: NDArray[np.float32]
     size: float
-    home: tuple[NDArray[np.float32], NDArray[np.float32]]
+    home: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
     n_confirmed: int = 1
     n_chances: int = 1
     best_share: float = 0.0
-    sought: bool = False
+    sought_at: float = -np.inf
+    next_look: float = -np.inf
 
     @property
     def share(self) -> float:
         """Which share of the detections in its life have confirmed it; once there were a few, the best that it ever was."""
         return max(self.best_share, self.n_confirmed / self.n_chances)
+
+    def go_home(self) -> None:
+        """Take back the last frame, and look next where a detection last confirmed it."""
+        self.forget_last()
+        self.box, self.pose, self.region = self.home[0], self.home[1], self.home[2].copy()
 
 
 class Tracker:
@@ -88,9 +102,10 @@ class Tracker:
         self._now = 0
 
     def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
-        """Follow the live tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
+        """Follow the tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
 
-        A track that is not found where its landmarks point to is looked for once more by its upper body alone.
+        A track that is not found where its landmarks point to is looked for once more by its upper body alone. Who was out of sight
+        before, for up to half a minute, is looked for where they were, ever more rarely, and never takes another's body.
 
         Args:
             index: of the frame.
@@ -100,10 +115,13 @@ class Tracker:
         self.n_frames += 1
         self._now = index
         self._looked = [*((i, t) for i, t in self._looked if seconds - t <= self._lost_after), (index, seconds)]
-        astray = self._follow(index, seconds, self._live, look(self._regions(self._live)))
+        tracks = [track for track in [*self._live, *self._away] if seconds >= track.next_look]
+        astray = self._follow(index, seconds, tracks, look(self._regions(tracks)))
         if astray:
             shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
-            self._follow(index, seconds, astray, look(narrow_regions(self._regions(astray), shoulders)))
+            astray = self._follow(index, seconds, astray, look(narrow_regions(self._regions(astray), shoulders)))
+        for track in astray:
+            track.next_look = seconds + _RARER * (seconds - track.seen_at)
         self._drop_doubles(index)
         self._end(seconds)
 
@@ -112,45 +130,61 @@ class Tracker:
         boxes = boxes_from_poses(poses.pose_px, *self._size)
         good = look_like_people(poses.pose_px, poses.regions, *self._size)
         good &= _continue(tracks, boxes, poses) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        for i in np.flatnonzero(good):
-            self._see(tracks[i], index, seconds, poses, boxes, int(i))
+        before = self._looked[-2][0] if len(self._looked) > 1 else -1
+        lost = np.array([not track.is_seen_in(before) for track in tracks], bool)
+        for i in [*np.flatnonzero(good & ~lost), *np.flatnonzero(good & lost)]:
+            good[i] = not (lost[i] and self._is_taken(index, boxes[i], poses.pose_px[i]))
+            if good[i]:
+                self._see(tracks[i], index, seconds, poses, boxes, int(i))
         return [track for track, is_good in zip(tracks, good, strict=True) if not is_good]
 
-    def join(self, index: int, seconds: float, found: Poses) -> int:
+    def _is_taken(self, index: int, box: NDArray[np.float32], pose: NDArray[np.float32]) -> bool:
+        """Whether somebody else has that body in this frame."""
+        others = [track for track in self._live if track.is_seen_in(index)]
+        boxes, poses = np.stack([*(track.box for track in others), box]), np.stack([*(track.pose for track in others), pose])
+        return bool(find_doubles(boxes, poses)[-1, :-1].any())
+
+    def join(self, index: int, seconds: float, found: Poses, area: Area | None = None) -> int:
         """Take a fresh detection: confirm the live tracks that it shows, bring lost and astray ones back, start new ones.
 
         Somebody who is detected where nobody is followed, but where a track was last confirmed, is that track's person, whose
         landmarks have meanwhile drifted to something else.
 
+        Args:
+            index: of the frame.
+            seconds: of the frame.
+            found: people detected, those known among them.
+            area: where people were looked for; who is elsewhere had no chance to be confirmed. None = everywhere.
+
         Returns:
-            How many were new or lost before, or are missing now.
+            How many were never seen before.
         """
         boxes = boxes_from_poses(found.pose_px, *self._size)
         there = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)).tolist()
         for track in self._live:
-            track.n_chances += 1
-            track.sought = True
+            if area is None or _lies_in(area, track.box):
+                track.n_chances += 1
+                track.sought_at = seconds
         places = [(track, track.box, track.pose) for track in self._live]
         partner = self._pair(places, boxes, found.pose_px, there, least=_LEAST_IOU)
         others = [track for track in [*self._live, *self._away] if track not in partner.values()]
-        places = [place for track in others for place in ((track, track.box, track.pose), (track, *track.home))]
+        places = [place for track in others for place in ((track, track.box, track.pose), (track, *track.home[:2]))]
         partner |= self._pair(places, boxes, found.pose_px, [i for i in there if i not in partner], least=_SAME_PLACE)
-        n_fresh = 0
+        n_before = self._next
         for i in there:
             track = self._confirm(partner[i], found, i) if i in partner else self._start(seconds, found, boxes, i)
             if track in others and track.is_seen_in(index):
                 track.forget_last()
             if not track.is_seen_in(index):
                 self._see(track, index, seconds, found, boxes, i)
-                n_fresh += 1
-            track.home = boxes[i], found.pose_px[i]
+            track.home = boxes[i], found.pose_px[i], found.regions[i]
         self._drop_doubles(index)
         for track in [track for track in self._live if track.n_chances >= _CHANCES]:
             track.best_share = track.share
             if track.n_chances >= _MANY_CHANCES and track.best_share < _HOPELESS:
                 self._live.remove(track)
                 self._ended.append(track)
-        return n_fresh + sum(not track.is_seen_in(index) for track in [*self._live, *self._away])
+        return self._next - n_before
 
     def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.
@@ -212,8 +246,6 @@ class Tracker:
 
     def _confirm(self, track: _Live, found: Poses, i: int) -> _Live:
         if track in self._away:
-            self._away.remove(track)
-            self._live.append(track)
             track.n_chances += 1
         track.n_confirmed += 1
         track.size = float(found.regions[i, 2])
@@ -227,36 +259,51 @@ class Tracker:
             pose=found.pose_px[i],
             seen_at=seconds,
             size=found.regions[i, 2],
-            home=(boxes[i], found.pose_px[i]),
+            home=(boxes[i], found.pose_px[i], found.regions[i]),
         )
         self._next += 1
         self._live.append(track)
         return track
 
     def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[np.float32], i: int) -> None:
+        if track in self._away:
+            self._away.remove(track)
+            self._live.append(track)
         track.see(index, seconds, boxes[i], poses, i, self._looked if seconds - track.seen_at <= self._lost_after else ())
-        track.region, track.box, track.pose, track.sought = poses.regions[i].copy(), boxes[i], poses.pose_px[i], False
+        track.region, track.box, track.pose = poses.regions[i].copy(), boxes[i], poses.pose_px[i]
+        track.sought_at, track.next_look = -np.inf, -np.inf
         track.region[2] = np.clip(track.region[2], _LEAST_SIZE * track.size, _MOST_SIZE * track.size)
 
     def _drop_doubles(self, index: int) -> None:
-        """Of two tracks on one body in this frame, the shorter one gives it back and ends."""
+        """Of two tracks on one body in this frame, one gives it back.
+
+        If it is nearer to one's home, the other one has drifted there and is looked for at its own home; else the shorter one ends.
+        """
         seen = [track for track in self._live if track.is_seen_in(index)]
         if len(seen) < 2:
             return
         same = find_doubles(np.stack([t.box for t in seen]), np.stack([t.pose for t in seen]))
-        order = sorted(range(len(seen)), key=lambda i: (-seen[i].n_seen, seen[i].number))
+        homes = compute_ious(np.stack([t.box for t in seen]), np.stack([t.home[0] for t in seen])).diagonal()
         kept: list[int] = []
-        for i in order:
-            if any(same[i, j] for j in kept):
+        for i in sorted(range(len(seen)), key=lambda i: (-seen[i].n_seen, seen[i].number)):
+            rivals = [j for j in kept if same[i, j]]
+            at_home = [j for j in rivals if homes[j] >= homes[i] - _NEARER_HOME]
+            for j in rivals if not at_home else []:
+                kept.remove(j)
+                seen[j].go_home()
+            if at_home and max(homes[j] for j in at_home) > homes[i] + _NEARER_HOME:
+                seen[i].go_home()
+            elif at_home:
                 seen[i].forget_last()
                 self._live.remove(seen[i])
                 self._ended.append(seen[i])
             else:
                 kept.append(i)
 
-    def has_lost(self, seconds: float) -> bool:
-        """Return whether a live track is out of sight for a moment now, and no detection has looked for it since."""
-        return any(seconds - track.seen_at >= _PATIENCE and not track.sought for track in self._live)
+    def list_lost(self, seconds: float) -> NDArray[np.float32]:
+        """Return the boxes (N, 4) px of live tracks out of sight for a moment now and not sought just now, longest first."""
+        lost = [t for t in self._live if seconds - t.seen_at >= _PATIENCE and seconds - t.sought_at >= _SOUGHT_FOR]
+        return np.array([track.box for track in sorted(lost, key=lambda track: track.seen_at)], np.float32).reshape(-1, 4)
 
     def list_known(self, index: int) -> Poses:
         """Return the people seen for sure in this frame, their regions of the size that a detection last gave them."""
@@ -283,6 +330,12 @@ class Tracker:
         self._away = [track for track in self._away if seconds - track.seen_at <= _FORGOTTEN_AFTER]
 
 
+def _lies_in(area: Area, box_xyxy: NDArray[np.float32]) -> bool:
+    """Whether the middle of a box (4,) lies in the area."""
+    x, y = (box_xyxy[:2] + box_xyxy[2:]) / 2
+    return bool(area[0] <= x <= area[2] and area[1] <= y <= area[3])
+
+
 def _ends_in_doubt(track: _Live) -> bool:
     rows = track.last_two()
     if rows is None:
@@ -293,13 +346,18 @@ def _ends_in_doubt(track: _Live) -> bool:
 
 
 def _continue(tracks: list[_Live], boxes: NDArray[np.float32], poses: Poses) -> NDArray[np.bool_]:
-    """Return (N,): is each pose its track's person a moment later: same head, shoulders or box; sure, or hardly moved."""
+    """Return (N,): is each pose its track's person a moment later: same head, shoulders or box; sure, or hardly moved.
+
+    And not somebody else's, whom it is much liker.
+    """
     if not tracks:
         return np.zeros(0, bool)
     own_boxes, own_poses = np.stack([track.box for track in tracks]), np.stack([track.pose for track in tracks])
-    near = (compute_ious(boxes, own_boxes) >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
     areas = np.prod(np.maximum(own_boxes[:, 2:] - own_boxes[:, :2], 0), axis=1)
-    still = compute_oks(own_poses, poses.pose_px, areas) >= _HARDLY_MOVED
+    overlap, alike = compute_ious(boxes, own_boxes), compute_oks(own_poses, poses.pose_px, areas).T
+    near = (overlap >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
+    still, likeness = alike >= _HARDLY_MOVED, overlap + alike
+    near &= likeness >= likeness.max(axis=1, keepdims=True) - _MUCH_LIKER
     sure, possible = poses.scores >= _LEAST_SCORE, poses.scores >= _HOPELESS_SCORE
     result: NDArray[np.bool_] = near.diagonal() & (sure | (possible & still.diagonal()))
     return result

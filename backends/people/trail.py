@@ -25,6 +25,7 @@ class Trail:
 
     number: int
     seen_at: float
+    seen_before: float = -np.inf
     n_given: int = 0
     frames: list[int] = field(factory=list)
     boxes: list[NDArray[np.float32]] = field(factory=list)
@@ -76,17 +77,7 @@ class Trail:
                         missed, last_box + share * (box - last_box), pose, np.full((len(pose), 3), np.nan, np.float32), 0.0, True
                     )
         self._add(frame, box, poses.pose_px[row], poses.world_m[row], float(poses.scores[row]), False)
-        self.seen_at = seconds
-
-    def _fill(
-        self, missed: Sequence[tuple[int, float]], seconds: float, box: NDArray[np.float32], pose: NDArray[np.float32]
-    ) -> None:
-        last_box, last_pose = self.boxes[-1], self.poses[-1]
-        for frame, at in missed:
-            share = np.float32((at - self.seen_at) / (seconds - self.seen_at))
-            between = last_pose + share * (pose - last_pose)
-            between[:, 3] = 0
-            self._add(frame, last_box + share * (box - last_box), between, np.full((len(pose), 3), np.nan, np.float32), 0.0, True)
+        self.seen_before, self.seen_at = self.seen_at, seconds
 
     def _add(self, *values: Any) -> None:
         for column, value in zip(self.columns, values, strict=True):
@@ -94,6 +85,7 @@ class Trail:
 
     def forget_last(self) -> None:
         """Take back the last frame seen, and what was filled before it."""
+        self.seen_at = self.seen_before
         self._drop(slice(len(self.frames) - 1, None))
         while self.filled and self.filled[-1]:
             self._drop(slice(len(self.frames) - 1, None))

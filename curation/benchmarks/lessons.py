@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,18 @@ def render_lesson(students: int, *, seconds: float, seed: int, fps: float = 12.0
     return clip
 
 
+@cache
+def _probe_times(clip: Path) -> NDArray[np.float64]:
+    """Return the times of a clip's frames; pre-annotation knows them, too, from when the clip was added."""
+    from curation.media import probe_media
+
+    return probe_media(clip).timestamps
+
+
 def read_lesson(clip: Path) -> Iterator[Frame]:
     """Yield the frames of a clip that pre-annotation samples."""
-    from curation.media import iter_frames, probe_media
+    from curation.media import iter_frames
 
-    times = probe_media(clip).timestamps
+    times = _probe_times(clip)
     wanted = np.arange(times[0], times[-1] + 1e-6, 1 / FPS)
     yield from iter_frames(clip, np.unique(np.searchsorted(times, wanted + 1e-6, side="right") - 1), timestamps=times)

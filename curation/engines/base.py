@@ -48,6 +48,10 @@ Event = Begun | Advanced | Ended
 class Engine(Protocol):
     """Runs one stage over many tasks."""
 
+    def count_threads(self, n_tasks: int) -> int:
+        """Return how many threads each worker may compute on: more than one where there are fewer tasks than cores."""
+        ...
+
     def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
         """Yield what happens: for every task `Begun`, then `Advanced` as often as the stage yields, at last one `Ended`.
 

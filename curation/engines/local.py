@@ -78,11 +78,15 @@ class LocalEngine:
         """Choose how to run.
 
         Args:
-            workers: number of processes; 0 = one per core.
+            workers: number of cores to use, a process on each; 0 = all. Fewer tasks than that have several threads each.
             log: the file to which whatever the workers print is added; None = nowhere.
         """
         self.workers = workers or count_cores()
         self.log = None if log is None else Path(log)
+
+    def count_threads(self, n_tasks: int) -> int:
+        """Return how many threads each worker may compute on."""
+        return max(1, self.workers // max(n_tasks, 1))
 
     def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
         """Yield what happens to the tasks; see `curation.engines.base.Engine.run`.

@@ -48,6 +48,7 @@ def open_people_stage(
     detect_rarest: float = 16.0,
     tracker: str = "landmarks",
     network: Mapping[str, Any] | None = None,
+    threads: int = 1,
 ) -> Iterator[Callable[[Clip], Iterator[Step]]]:
     """Load the models and yield a function from a clip to steps through the frames that its windows sample.
 
@@ -61,6 +62,7 @@ def open_people_stage(
         detect_rarest: seconds between two looks at the whole picture in a still room.
         tracker: an entry of `backends.people.TRACKERS`.
         network: fields of `backends.people.boxes.BoxSettings`, for a detector that comes without a network.
+        threads: for each worker to compute on.
 
     Raises:
         ModelError: if the models are not there.
@@ -70,7 +72,8 @@ def open_people_stage(
     from backends.people.people import PeopleFinder
 
     boxes = BoxSettings(**network) if network else None
-    with PeopleFinder(detector, detect_every, detect_rarest=detect_rarest, network=boxes, tracker=tracker) as finder:
+    settings: dict[str, Any] = {"detect_rarest": detect_rarest, "network": boxes, "tracker": tracker, "threads": threads}
+    with PeopleFinder(detector, detect_every, **settings) as finder:
 
         def find_people(clip: Clip) -> Iterator[Step]:
             if hash_file(clip.uri) != clip.sha256:

@@ -113,6 +113,10 @@ class RayEngine:
         """
         self.workers, self.address = workers, address
 
+    def count_threads(self, n_tasks: int) -> int:
+        """Return 1: an actor asks the cluster for one core."""
+        return 1
+
     def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
         """Yield what happens to the tasks; see `curation.engines.base.Engine.run`.
 

@@ -3,44 +3,67 @@
 import numpy as np
 import pytest
 
-from backends.people.schedule import SOONEST, Schedule, Stir
+from backends.people.schedule import SOONEST, Schedule, Stir, choose_area
 
 
-def run(schedule, seconds, *, fresh=lambda t: 0, lost=lambda t: False, stirred=lambda t: False):
-    """Return the times of the detections in a video of 6 frames a second."""
-    times = []
+def run(schedule, seconds, *, new=lambda t: 0, lost=lambda t: False, stirred=lambda t: False, fits=True):
+    """Return the times of the looks at the whole picture, and at parts, in a video of 6 frames a second."""
+    times = {True: [], False: []}
     for t in np.arange(0, seconds, 1 / 6):
-        if schedule.is_due(t, lost=lost(t), stirred=stirred(t)):
-            schedule.looked(t, fresh(t))
-            times.append(round(float(t), 3))
-    return times
+        whole = schedule.is_due(t)
+        sought = (lost(t) or stirred(t)) and schedule.may_look_for(t, lost=lost(t), whole=not fits)
+        if whole or sought:
+            schedule.looked(t, new(t), whole=whole or not fits)
+            times[whole or not fits].append(round(float(t), 3))
+    return times[True], times[False]
 
 
 def test_a_still_room_is_looked_at_ever_more_rarely():
-    assert run(Schedule(4, 16), 60) == [0, 1, 2, 6, 14, 30, 46]
+    assert run(Schedule(4, 16), 60)[0] == [0, 1, 2, 6, 14, 30, 46]
 
 
 def test_somebody_new_brings_the_wait_back():
-    assert run(Schedule(4, 16), 40, fresh=lambda t: t == 14) == [0, 1, 2, 6, 14, 18, 26]
+    assert run(Schedule(4, 16), 40, new=lambda t: t == 14)[0] == [0, 1, 2, 6, 14, 18, 26]
 
 
-def test_while_something_stirs_it_looks_twice_as_often():
-    assert run(Schedule(4, 16), 24, stirred=lambda t: 9 <= t < 13.5) == [0, 1, 2, 6, 9, 11, 13]
-    assert run(Schedule(4, 16), 7, stirred=lambda t: True) == [0, 1, 2, 4, 6]
+def test_somebody_new_in_a_part_of_the_picture_brings_the_wait_back():
+    whole, parts = run(Schedule(4, 16), 40, new=lambda t: t == 20, stirred=lambda t: t == 20)
+    assert (whole, parts) == ([0, 1, 2, 6, 14, 20.167, 28.167], [20])
+
+
+def test_where_something_stirs_a_part_is_looked_at_or_all_of_it_half_as_often():
+    assert run(Schedule(4, 16), 13, stirred=lambda t: 9 <= t < 11.5) == ([0, 1, 2, 6], [9, 10, 11])
+    assert run(Schedule(4, 16), 14, stirred=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2, 6, 9, 11], [])
 
 
 def test_for_whoever_is_lost_it_looks_at_once_but_no_two_times_in_a_second():
-    assert run(Schedule(4, 16), 15, lost=lambda t: 9 <= t < 11.5) == [0, 1, 2, 6, 9, 10, 11]
+    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5) == ([0, 1, 2, 6], [9, 10, 11])
+    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2, 6, 9, 10, 11], [])
 
 
 @pytest.mark.parametrize(("every", "rarest", "times"), [(0.5, 0.5, [0, 0.5, 1, 1.5]), (0, 0, list(np.arange(12) / 6))])
 def test_every_bounds_all_waits(every, rarest, times):
-    assert run(Schedule(every, rarest), 2) == pytest.approx(times, abs=1e-3)
+    assert run(Schedule(every, rarest), 2)[0] == pytest.approx(times, abs=1e-3)
 
 
 def test_a_rarest_below_every_is_every():
-    assert run(Schedule(4, 1), 16) == [0, 1, 2, 6, 10, 14]
+    assert run(Schedule(4, 1), 16)[0] == [0, 1, 2, 6, 10, 14]
     assert SOONEST == 1
+
+
+@pytest.mark.parametrize(
+    ("box", "area"),
+    [
+        ((400, 200, 500, 300), (210, 115, 690, 385)),
+        ((0, 0, 50, 80), (0, 0, 480, 270)),
+        ((900, 500, 960, 540), (480, 270, 960, 540)),
+        ((300, 100, 500, 350), None),
+    ],
+)
+def test_the_part_that_is_looked_at_is_a_quarter_around_the_first_box(box, area):
+    assert choose_area(np.float32([box, (0, 0, 960, 540)]), 960, 540) == area
+    whole = choose_area(np.float32([(10, 10, 20, 20)]), 961, 541)
+    assert whole == (0, 0, 481, 271)
 
 
 NOBODY = np.zeros((0, 4), np.float32)
@@ -69,18 +92,23 @@ def room(*people, light=100):
 )
 def test_what_moves_where_nobody_is_followed_is_noticed(before, after, covered, moves):
     stir = Stir()
-    assert not stir.moves(room(*before), covered)
-    assert stir.moves(room(*after), covered) is moves
+    assert stir.find(room(*before), covered) is None
+    box = stir.find(room(*after), covered)
+    assert (box is not None) is moves
+    if moves:
+        x, y, width, height = after[-1]
+        assert (np.abs(box[2:] - (x + width, y + height)) <= 8).all()
+        assert box[1] == pytest.approx(y, abs=8)
 
 
 def test_the_light_is_nobody_and_neither_is_another_size_of_picture():
     stir = Stir()
-    stir.moves(room(), NOBODY)
-    assert not stir.moves(room(light=160), NOBODY)
-    assert not stir.moves(room(light=160)[:300], NOBODY)
+    stir.find(room(), NOBODY)
+    assert stir.find(room(light=160), NOBODY) is None
+    assert stir.find(room(light=160)[:300], NOBODY) is None
 
 
 def test_boxes_beyond_the_frame_cover_what_is_in_it():
     stir = Stir()
-    stir.moves(room((0, 0, 60, 90)), NOBODY)
-    assert not stir.moves(room((0, 0, 80, 110)), np.float32([[-20, -20, 90, 120], [950, 530, 960, 540]]))
+    stir.find(room((0, 0, 60, 90)), NOBODY)
+    assert stir.find(room((0, 0, 80, 110)), np.float32([[-20, -20, 90, 120], [950, 530, 960, 540]])) is None

@@ -62,27 +62,85 @@ def test_what_is_taken_back_takes_its_filling_with_it():
     tracker.join(0, 0.0, as_poses(a, b))
     tracker.carry(1, 0.1, scripted(as_poses(a, b)))
     tracker.carry(2, 0.2, scripted(as_poses(a, away), as_poses(away)))
+    tracker.carry(3, 0.3, scripted(as_poses(a, b)))
     tracker._live[1].pose, tracker._live[1].box = make_pose(x=205), tracker._live[0].box
-    tracker.carry(3, 0.3, scripted(as_poses(a, make_pose(x=205))))
+    tracker.join(3, 0.3, as_poses(a))
     first, second = tracker.finish(least_frames=1, least_confirmed=0)
     assert (first.frames.tolist(), first.filled.any()) == ([0, 1, 2, 3], False)
     assert (second.frames.tolist(), second.filled.any()) == ([0, 1], False)
 
 
-def test_a_detection_has_to_look_for_whoever_is_out_of_sight_once():
+def test_a_detection_has_to_look_for_whoever_is_out_of_sight_once_a_second():
     tracker = Tracker(960, 540, lost_after=5)
     a, away = make_pose(x=200), make_pose(x=700)
     assert tracker.join(0, 0.0, as_poses(a)) == 1
+    box = tracker.find_covered()
     tracker.carry(1, 0.2, scripted(as_poses(away), as_poses(away)))
-    assert not tracker.has_lost(0.2)
+    assert len(tracker.list_lost(0.2)) == 0
     tracker.carry(2, 0.6, scripted(as_poses(away), as_poses(away)))
-    assert tracker.has_lost(0.6)
-    assert tracker.join(2, 0.6, as_poses()) == 1
-    assert not tracker.has_lost(1.2)
+    np.testing.assert_array_equal(tracker.list_lost(0.6), box)
+    assert tracker.join(2, 0.6, as_poses(), (480, 0, 960, 540)) == 0
+    assert len(tracker.list_lost(0.6)) == 1
+    assert tracker.join(2, 0.6, as_poses(), (0, 0, 480, 540)) == 0
+    assert len(tracker.list_lost(1.2)) == 0
+    assert len(tracker.list_lost(1.7)) == 1
     tracker.carry(3, 1.2, scripted(as_poses(away), as_poses(away)))
-    assert tracker.join(3, 1.2, as_poses(a)) == 1
+    assert tracker.join(3, 1.2, as_poses(a)) == 0
     assert tracker.join(3, 1.2, as_poses(a)) == 0
     assert tracker.find_covered().shape == (1, 4)
+
+
+def test_who_is_out_of_sight_is_looked_for_ever_more_rarely_and_comes_back_by_landmarks_alone():
+    tracker = Tracker(960, 540, lost_after=1)
+    a, away = make_pose(x=200), make_pose(x=700)
+    tracker.join(0, 0.0, as_poses(a))
+    looks = []
+
+    def look(regions, seconds):
+        looks.extend([seconds] * bool(len(regions)))
+        return as_poses(a if seconds >= 9 else away) if len(regions) else as_poses()
+
+    for i in range(1, 120):
+        tracker.carry(i, i / 10, lambda regions, t=i / 10: look(regions, t))
+    missed = sorted({t for t in looks if t < 9})
+    assert missed[:8] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2])
+    assert len(missed) < 20
+    (track,) = tracker.finish(least_frames=1, least_confirmed=0)
+    assert track.frames[1] / 10 - max(missed) <= 0.3 * max(missed)
+    assert track.frames[[0, -1]].tolist() == [0, 119]
+    assert not track.filled.any()
+
+
+def test_who_is_out_of_sight_never_takes_the_body_of_another():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, b, away = make_pose(x=200), make_pose(x=420), make_pose(x=700)
+    tracker.carry(0, 0.0, scripted())
+    tracker.join(0, 0.0, as_poses(a, b))
+    tracker.carry(1, 0.1, scripted(as_poses(a, away), as_poses(away)))
+    place = tracker._live[1].pose, tracker._live[1].box
+    tracker._live[1].pose, tracker._live[1].box = make_pose(x=205), tracker._live[0].box
+    tracker.carry(2, 0.2, scripted(as_poses(a, make_pose(x=205)), as_poses(make_pose(x=205))))
+    tracker._live[1].pose, tracker._live[1].box = place
+    tracker.carry(3, 0.3, scripted(as_poses(a, b)))
+    first, second = tracker.finish(least_frames=1, least_confirmed=0)
+    assert first.frames.tolist() == [0, 1, 2, 3]
+    assert (second.frames.tolist(), second.filled.tolist()) == ([0, 1, 2, 3], [False, True, True, False])
+
+
+def test_those_seen_for_sure_are_known_to_the_next_detection():
+    tracker = Tracker(960, 540, lost_after=5)
+    a, b, c = make_pose(x=200), make_pose(x=420), make_pose(x=700)
+    tracker.join(0, 0.0, as_poses(a, b, c))
+    sizes = tracker.list_known(0).regions[:, 2]
+    moved = as_poses(make_pose(x=203), b, c)
+    moved.scores[:] = 0.9, 0.4, 0.9
+    moved.regions[0, 2] *= 1.4
+    tracker.carry(1, 0.1, scripted(moved))
+    known = tracker.list_known(1)
+    assert known.pose_px[:, 0, 0].tolist() == [203, 700]
+    np.testing.assert_array_equal(known.regions[:, 2], sizes[[0, 2]])
+    assert tracker.join(1, 0.1, known) == 0
+    assert len(tracker.list_known(2).scores) == 0
 
 
 def _lose_and_find(again, *, away_for, settle=False):
@@ -91,9 +149,9 @@ def _lose_and_find(again, *, away_for, settle=False):
     a, away = make_pose(x=200), make_pose(x=700)
     tracker.join(0, 0.0, as_poses(a))
     tracker.carry(1, 1.5, scripted(as_poses(away), as_poses(away)))
-    assert not tracker.has_lost(1.5)
+    assert len(tracker.list_lost(1.5)) == 0
     for i in range(2, 5):
-        tracker.carry(i, away_for * i / 4, scripted())
+        tracker.carry(i, away_for * i / 4, scripted(as_poses(away), as_poses(away)))
         parts += tracker.settle(least_frames=1, least_confirmed=0) if settle else []
     tracker.join(4, away_for, as_poses(again))
     parts += tracker.finish(least_frames=1, least_confirmed=0)
@@ -155,6 +213,26 @@ def test_two_tracks_on_one_body_become_one():
     first, second = tracker.finish(least_frames=1, least_confirmed=0)
     assert first.frames.tolist() == [0, 1, 2, 3]
     assert second.frames.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("drifts", [0, 1])
+def test_who_drifts_onto_anothers_body_gives_it_back_and_is_found_at_home(drifts):
+    tracker = Tracker(960, 540, lost_after=5)
+    homes = [make_pose(x=300), make_pose(x=420)]
+    tracker.carry(0, 0.0, scripted())
+    tracker.join(0, 0.0, as_poses(*homes))
+    poses = list(homes)
+    for i in range(1, 9):
+        poses[drifts] = make_pose(x=300 + 12 * i if drifts == 0 else 420 - 12 * i)
+        tracker.carry(i, i / 10, scripted(as_poses(*poses)))
+    tracker.carry(9, 0.9, scripted(as_poses(*homes)))
+    tracks = tracker.finish(least_frames=1, least_confirmed=0)
+    assert [track.frames.tolist() for track in tracks] == [list(range(10))] * 2
+    assert tracks[1 - drifts].pose_px[:, 0, 0].tolist() == [[420, 300][drifts]] * 10
+    assert not tracks[1 - drifts].filled.any()
+    assert tracks[drifts].pose_px[-1, 0, 0] == [300, 420][drifts]
+    assert tracks[drifts].filled.tolist() == [False] * 8 + [True, False]
+    assert tracks[drifts].pose_px[8, 0, 0] == pytest.approx(np.mean([[384, 336][drifts], [300, 420][drifts]]), abs=1e-3)
 
 
 @pytest.mark.parametrize(

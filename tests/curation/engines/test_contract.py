@@ -142,3 +142,9 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
+def test_tasks_that_are_fewer_than_cores_share_them_on_this_machine(name):
+    engine = ENGINES.load(name)(workers=4)
+    assert [engine.count_threads(n) for n in (1, 2, 3, 4, 9)] == ([4, 2, 1, 1, 1] if name == "local" else [1] * 5)
