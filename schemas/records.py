@@ -322,12 +322,13 @@ class HumanSpan(Span):
 class Verdict:
     """A curator's decision on one label. Append-only: `undo` takes back the newest standing verdict on that tubelet and axis.
 
-    `value` is the new label of a relabel, and None otherwise. `made_at` is ISO 8601 UTC with microseconds.
+    `value` is the new label of a relabel, and None otherwise. `ambiguous`: nobody could tell from what is seen; the label is left
+    out like a dropped one, until somebody settles it. `made_at` is ISO 8601 UTC with microseconds.
     """
 
     tubelet_id: str
     axis: str
-    kind: Literal["drop", "relabel", "keep", "undo"]
+    kind: Literal["drop", "relabel", "keep", "ambiguous", "undo"]
     curator: str
     made_at: str
     value: str | None = None
@@ -335,8 +336,8 @@ class Verdict:
     def __attrs_post_init__(self) -> None:
         for name in ("tubelet_id", "axis", "curator", "made_at"):
             check_name(f"verdict.{name}", getattr(self, name))
-        if self.kind not in ("drop", "relabel", "keep", "undo"):
-            raise InvalidField("verdict.kind", "drop, relabel, keep or undo", self.kind)
+        if self.kind not in ("drop", "relabel", "keep", "ambiguous", "undo"):
+            raise InvalidField("verdict.kind", "drop, relabel, keep, ambiguous or undo", self.kind)
         if (self.kind == "relabel") != (self.value is not None):
             raise InvalidField("verdict.value", "a value for relabel and none otherwise", self.value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from curation.config import Config, create_workspace
 
 STRONG = 0.5
 """Structural similarity to the source below which nothing of a head is left but its place and its colours."""
+
+SMALL = 400
+"""Pictures lower than this (px) are looked for faces at twice their size."""
 
 LEAST_FACE = 16
 """px; the detector takes letters for faces of 9 px."""
@@ -72,10 +76,19 @@ def compare_heads(source_rgb, copy_rgb, boxes_xyxy):
     return np.array(out).reshape(-1, 2)
 
 
+def read_copy(path):
+    """Return a copy's picture, RGB: of a tile the four moments that stand still, where nothing is drawn."""
+    if path.suffix != ".mp4":
+        return cv2.imread(str(path))[:, :, ::-1]
+    with av.open(str(path)) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    return picture[:, picture.shape[1] // 2 :]
+
+
 def list_true_heads(workspace, truth):
     """Return picture → heads (N, 4) xyxy px, by ground truth, for every picture that `label push` and `review open` make."""
     from curation.labelstudio.tasks import find_frame, plan_tasks
-    from curation.review.crops import plan_strip, project_pose, strip_path
+    from curation.review.crops import plan_tile, project_pose, tile_path
     from curation.store import ArrayStore, Catalogue
 
     with Catalogue.open(workspace.catalogue_url) as catalogue:
@@ -84,11 +97,13 @@ def list_true_heads(workspace, truth):
     tracks = {t.id: t for clip in clips for t in ArrayStore(workspace.folder("arrays")).read_tracks(clip)}
     for tubelet in tubelets:
         track = tracks[tubelet.track_id]
-        strip = plan_strip(tubelet, track, clips[tubelet.clip_id])
-        poses = [track.pose_px[list(track.frames).index(frame)] for frame in strip.frames]
-        points = np.stack([project_pose(strip, panel, pose)[:11] * strip.size for panel, pose in enumerate(poses)])
-        low, high = np.nanmin(points, axis=1), np.nanmax(points, axis=1)
-        heads[strip_path(workspace, tubelet)] = np.concatenate([low - 4, high + 4], axis=1)
+        tile = plan_tile(tubelet, track, clips[tubelet.clip_id])
+        boxes = []
+        for place, moment in enumerate(tile.moments):
+            points = project_pose(tile, track.pose_px[tile.rows[moment]])[:11] * (118 / 240, 158 / 320)
+            points += (120 * (place % 2) + 2, 160 * (place // 2) + 2)
+            boxes.append([*np.nanmin(points, axis=0) - 2, *np.nanmax(points, axis=0) + 2])
+        heads[tile_path(workspace, tubelet)] = np.array(boxes)
     return heads
 
 
@@ -103,6 +118,8 @@ class FaceCounter:
 
     def count(self, rgb, boxes_xyxy):
         """Return for each box (N, 4) px how many faces have their middle in it."""
+        if len(rgb) < SMALL:
+            rgb, boxes_xyxy = cv2.resize(rgb, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2 * np.asarray(boxes_xyxy)
         height, width = rgb.shape[:2]
         tiles = [(0, 0, height, width)]
         for side in (min(height, width), min(height, width) // 2):

@@ -1,4 +1,4 @@
-"""A review of rendered lessons: real filmstrips, and labels of which some are wrong and most of those look wrong to a model."""
+"""A review of rendered lessons: real tiles, and labels of which some are wrong and most of those look wrong to a model."""
 
 from __future__ import annotations
 

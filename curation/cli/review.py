@@ -19,7 +19,7 @@ __all__ = ["review"]
 
 @click.group()
 def review() -> None:
-    """Look at the most suspect labels in FiftyOne, and keep, drop or relabel them."""
+    """Look at the most suspect labels in FiftyOne, and keep, drop or relabel them, or set them aside."""
 
 
 @review.command("open")
@@ -33,7 +33,7 @@ def review() -> None:
 def open_(
     workspace: Workspace, axis: str | None, port: int | None, no_browser: bool, build: bool, blur: Level | None, as_json: bool
 ) -> None:
-    """Build the review from the catalogue and open it, the highest loss first.
+    """Build the review from the catalogue and open it, the most suspect label first.
 
     An app that `curate up` has started shows the new review at the same address; otherwise one is started here, until Ctrl-C.
     """
@@ -59,26 +59,41 @@ def open_(
 @review.command("apply")
 @workspace_option
 @click.option("--axis", help="The axis [default: the taxonomy's first].")
+@click.option("--no-tasks", is_flag=True, help="Only count; give Label Studio no tasks.")
 @json_option
-def apply_(workspace: Workspace, axis: str | None, as_json: bool) -> None:
-    """Say what the verdicts change. They are in the catalogue since the click: the next score, export and training follow them."""
-    from curation.store import Catalogue
+def apply_(workspace: Workspace, axis: str | None, no_tasks: bool, as_json: bool) -> None:
+    """Say what the verdicts change, and ask the annotators again about what was ambiguous.
+
+    Verdicts are in the catalogue since the click: the next score, export and training follow them. Each ambiguous label becomes one
+    task in Label Studio; `curate label pull` brings the answers. Running it again adds nothing.
+    """
+    from curation.labelstudio.again import push_reviews
+    from curation.store import ArrayStore, Catalogue
 
     axis = workspace.taxonomy.primary.id if axis is None else workspace.taxonomy.axis(axis).id
     with Catalogue.open(workspace.catalogue_url, create=False) as catalogue:
         labels = catalogue.current_labels(axis)
+        pushed = None if no_tasks else push_reviews(workspace, catalogue, ArrayStore(workspace.folder("arrays")), axis)
     counts = _count_verdicts(labels)
     changes = Counter((c.original.value, c.span.value) for c in labels if not c.dropped and c.original.value != c.span.value)
     if not as_json:
         for (old, new), n in sorted(changes.items()):
             click.echo(f"  {old} -> {new}: {n}")
-    usable = len(labels) - counts["dropped"]
+    usable = len(labels) - counts["dropped"] - counts["ambiguous"]
     line = (
         f"{len(labels)} labels on axis {axis}: {counts['kept']} kept, {counts['relabelled']} relabelled, "
-        f"{counts['dropped']} dropped, {counts['waiting']} not reviewed; {usable} count in the next export"
+        f"{counts['dropped']} dropped, {counts['ambiguous']} ambiguous, {counts['waiting']} not reviewed; "
+        f"{usable} count in the next export"
     )
+    tasks = {"created": pushed.created, "there": pushed.there, "url": pushed.url} if pushed else None
+    if tasks is not None and not as_json:
+        click.echo(f"  asked again in Label Studio: {tasks['created']} new, {tasks['there']} already there: {tasks['url']}")
     relabelled = [{"from": old, "to": new, "labels": n} for (old, new), n in sorted(changes.items())]
-    emit_result(line, {"axis": axis, "labels": len(labels), "usable": usable, **counts, "changes": relabelled}, as_json=as_json)
+    emit_result(
+        line,
+        {"axis": axis, "labels": len(labels), "usable": usable, **counts, "changes": relabelled, "tasks": tasks},
+        as_json=as_json,
+    )
 
 
 @review.command("undo")
@@ -102,6 +117,6 @@ def undo(workspace: Workspace, last: int, axis: str | None, curator: str | None,
 
 
 def _count_verdicts(labels: list[CurrentLabel]) -> dict[str, int]:
-    names = {"keep": "kept", "relabel": "relabelled", "drop": "dropped"}
+    names = {"keep": "kept", "relabel": "relabelled", "drop": "dropped", "ambiguous": "ambiguous"}
     found = Counter("waiting" if label.verdict is None else names[label.verdict.kind] for label in labels)
     return {name: found[name] for name in (*names.values(), "waiting")}

@@ -12,7 +12,7 @@ from curation.config import Workspace
 from curation.labelstudio.account import load_account
 from curation.labelstudio.client import Client
 from curation.labelstudio.people import Matcher
-from curation.labelstudio.tasks import MIN_VISIBILITY, TaskPlan, load_tracks, plan_tasks
+from curation.labelstudio.tasks import MIN_VISIBILITY, TaskPlan, find_window, load_tracks, plan_tasks
 from curation.store import ArrayStore, Catalogue
 from curation.tubelets import box_at, pose_at
 from schemas.errors import FormatError, InvalidField, ServerError, UnknownName
@@ -139,7 +139,7 @@ class _Puller:
     def read_task(self, task: dict[str, Any]) -> None:
         """Take one task's annotations."""
         annotations = sorted(task.get("annotations") or [], key=lambda a: int(a["id"]))
-        plan = self.plans.get(str(task.get("data", {}).get("key")))
+        plan = self.plans.get(find_window(str(task.get("data", {}).get("key"))))
         if not annotations:
             return
         if plan is None:

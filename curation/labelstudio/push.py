@@ -20,7 +20,7 @@ from curation.config import Workspace
 from curation.labelstudio.account import load_account
 from curation.labelstudio.client import Client
 from curation.labelstudio.server import FRAMES
-from curation.labelstudio.tasks import build_task, load_tracks, plan_tasks, write_frames
+from curation.labelstudio.tasks import TaskPlan, build_task, load_tracks, plan_tasks, write_frames
 from curation.privacy import protect_copies
 from curation.processes import find_server
 from curation.store import ArrayStore, Catalogue
@@ -65,6 +65,7 @@ def push_tasks(
     arrays: ArrayStore,
     *,
     tubelet_ids: Collection[str] | None = None,
+    plans: Sequence[TaskPlan] | None = None,
     blur: Level | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PushResult:
@@ -77,6 +78,7 @@ def push_tasks(
         catalogue: tubelets and proposals.
         arrays: boxes and poses.
         tubelet_ids: push only windows with one of these; None = all.
+        plans: push these tasks instead; see `curation.labelstudio.again`.
         blur: what to cover in the pictures, from now on; None = as the workspace says. Pictures that show more are made again.
         progress: called with (tasks done, tasks in all).
 
@@ -89,7 +91,7 @@ def push_tasks(
     account = load_account(workspace)
     with _lock(workspace), Client(account) as client:
         client.check_token()
-        plans = plan_tasks(workspace, catalogue, tubelet_ids)
+        plans = plan_tasks(workspace, catalogue, tubelet_ids) if plans is None else plans
         if not plans:
             raise NotEnoughData("tubelets to push (run `curate add` and `curate preannotate`)", 1, 0)
         replaced = protect_copies(workspace, blur)

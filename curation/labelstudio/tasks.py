@@ -22,7 +22,7 @@ from schemas.files import replace_file
 from schemas.labelstudio import BODY_NODES, Person, encode_task, format_model_version
 from schemas.records import Clip, PredictedSpan, Tubelet
 
-__all__ = ["MIN_VISIBILITY", "TaskPlan", "build_task", "find_frame", "plan_tasks", "write_frames"]
+__all__ = ["MIN_VISIBILITY", "TaskPlan", "build_task", "find_frame", "find_window", "plan_tasks", "write_frames"]
 
 MIN_VISIBILITY = 0.5
 """Keypoints less visible than this (behind a desk, out of the frame) are not shown to annotators."""
@@ -30,7 +30,10 @@ MIN_VISIBILITY = 0.5
 
 @frozen(kw_only=True, eq=False)
 class TaskPlan:
-    """One task to be: a window of a clip and the tubelets in it. `key` stands for it in Label Studio, for good."""
+    """One task to be: a window of a clip and the tubelets in it. `key` stands for it in Label Studio, for good.
+
+    `note` is shown with the task: why it is asked again.
+    """
 
     key: str
     clip: Clip
@@ -38,6 +41,7 @@ class TaskPlan:
     last: int
     frame: int
     tubelets: tuple[Tubelet, ...]
+    note: str = ""
 
 
 def plan_tasks(workspace: Workspace, catalogue: Catalogue, tubelet_ids: Collection[str] | None = None) -> list[TaskPlan]:
@@ -67,6 +71,11 @@ def plan_tasks(workspace: Workspace, catalogue: Catalogue, tubelet_ids: Collecti
         frame = key_frames[clip_id].get((first, last), (first + last) // 2)
         plans.append(TaskPlan(key=f"{clip_id}:{first}", clip=clip, first=first, last=last, frame=frame, tubelets=tuple(group)))
     return plans
+
+
+def find_window(key: str) -> str:
+    """Return the part of a task's key that names clip and window; what follows it says why they are asked about again."""
+    return ":".join(key.split(":")[:2])
 
 
 def find_frame(workspace: Workspace, plan: TaskPlan) -> Path:
@@ -124,6 +133,8 @@ def build_task(
         "last": plan.last,
         "frame": plan.frame,
     }
+    if plan.note:
+        data["review"] = plan.note
     return encode_task(
         plan.key,
         f"/data/local-files/?d={quote(path.relative_to(document_root).as_posix())}",

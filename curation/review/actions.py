@@ -1,4 +1,4 @@
-"""What a curator can do to a label: drop it, give it another value, keep it, take the last decision back.
+"""What a curator can do to a label: drop it, give it another value, keep it, call it ambiguous, take the last decision back.
 
 Every decision is a new row in the catalogue, in one transaction for all labels that it is made on; nothing is ever overwritten.
 FiftyOne's plug-in and the command line are thin shells over this module.
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "find_curator", "list_standing", "record_verdict", "undo_last"]
 
-Kind = Literal["drop", "relabel", "keep", "undo"]
-KINDS: tuple[Kind, ...] = ("drop", "relabel", "keep", "undo")
+Kind = Literal["drop", "relabel", "keep", "ambiguous", "undo"]
+KINDS: tuple[Kind, ...] = ("drop", "relabel", "keep", "ambiguous", "undo")
 
 
 def find_curator(name: str | None = None) -> str:
@@ -58,7 +58,7 @@ def record_verdict(
         catalogue: where the rows go.
         tubelet_ids: the labelled tubelets; one named twice counts once.
         axis: the axis that the labels are on.
-        kind: drop, relabel, keep or undo. Undo takes back each label's newest standing verdict; the one before stands again.
+        kind: what is decided; undo takes back each label's newest standing verdict, and the one before stands again.
         value: the new value of a relabel.
         curator: who decides; see `find_curator`.
         taxonomy: checks `axis` and `value` where given.
@@ -79,19 +79,20 @@ def record_verdict(
     made_at = _stamp(datetime.now(UTC))
     name = find_curator(curator)
     verdicts = [Verdict(tubelet_id=t, axis=axis, kind=kind, curator=name, made_at=made_at, value=value) for t in chosen]
-    labelled = {span.tubelet_id for span in catalogue.list_annotations(axis)}
-    for tubelet_id in chosen:
-        if tubelet_id not in labelled:
-            raise UnknownName(f"label on axis {axis}: tubelet", tubelet_id, [f"{len(labelled)} labelled tubelets"])
-    newest = {tubelet: stack[-1] for (tubelet, _), stack in list_standing(catalogue.list_verdicts(axis)).items()}
-    if kind == "undo":
+
+    def choose_new(labelled: set[str], before: list[Verdict]) -> list[Verdict]:
         for tubelet_id in chosen:
-            if tubelet_id not in newest:
-                raise InvalidField("undo", "a label with a verdict to take back", tubelet_id)
-    stands = {tubelet for tubelet, verdict in newest.items() if (verdict.kind, verdict.value) == (kind, value)}
-    verdicts = [verdict for verdict in verdicts if verdict.tubelet_id not in stands]
-    catalogue.add_verdicts(verdicts)
-    return verdicts
+            if tubelet_id not in labelled:
+                raise UnknownName(f"label on axis {axis}: tubelet", tubelet_id, [f"{len(labelled)} of those named"])
+        newest = {tubelet: stack[-1] for (tubelet, _), stack in list_standing(before).items()}
+        if kind == "undo":
+            for tubelet_id in chosen:
+                if tubelet_id not in newest:
+                    raise InvalidField("undo", "a label with a verdict to take back", tubelet_id)
+        stands = {tubelet for tubelet, verdict in newest.items() if (verdict.kind, verdict.value) == (kind, value)}
+        return [verdict for verdict in verdicts if verdict.tubelet_id not in stands]
+
+    return catalogue.add_decision(axis, chosen, choose_new)
 
 
 def list_standing(verdicts: Sequence[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
@@ -106,8 +107,10 @@ def list_standing(verdicts: Sequence[Verdict]) -> dict[tuple[str, str], list[Ver
     return {key: stack for key, stack in standing.items() if stack}
 
 
-def undo_last(catalogue: Catalogue, n: int = 1, *, axis: str | None = None, curator: str | None = None) -> list[Verdict]:
-    """Take back the newest `n` decisions that still stand, whoever made them, in one transaction; return the undo rows.
+def undo_last(
+    catalogue: Catalogue, n: int = 1, *, axis: str | None = None, curator: str | None = None, made_by: str | None = None
+) -> list[Verdict]:
+    """Take back the newest `n` decisions that still stand, in one transaction; return the undo rows.
 
     A decision made on many labels at once counts as one.
 
@@ -116,6 +119,7 @@ def undo_last(catalogue: Catalogue, n: int = 1, *, axis: str | None = None, cura
         n: how many decisions, 1 or more.
         axis: only decisions on this axis.
         curator: who takes them back; see `find_curator`.
+        made_by: only decisions of this curator; None = whoever made them.
 
     Raises:
         InvalidField: if `n` is below 1.
@@ -124,21 +128,32 @@ def undo_last(catalogue: Catalogue, n: int = 1, *, axis: str | None = None, cura
     if n < 1:
         raise InvalidField("last", "a number of 1 or more", n)
     name, now = find_curator(curator), datetime.now(UTC)
-    verdicts = catalogue.list_verdicts(axis)
+
+    def take_back(_: set[str], verdicts: list[Verdict]) -> list[Verdict]:
+        undone = _find_newest(verdicts, n, made_by)
+        return [
+            Verdict(tubelet_id=verdict.tubelet_id, axis=verdict.axis, kind="undo", curator=name, made_at=_stamp(now, step))
+            for step, decision in enumerate(undone)
+            for verdict in decision
+        ]
+
+    return catalogue.add_decision(axis, None, take_back)
+
+
+def _find_newest(verdicts: Sequence[Verdict], n: int, made_by: str | None) -> list[list[Verdict]]:
+    """Return the newest `n` decisions that still stand, newest first; what was decided on many labels at once is one.
+
+    Raises:
+        NotEnoughData: if fewer stand.
+    """
     standing = {verdict.id for stack in list_standing(verdicts).values() for verdict in stack}
     decisions: dict[tuple[str, str, str, str], list[Verdict]] = {}
     for verdict in reversed(verdicts):
-        if verdict.id in standing:
+        if verdict.id in standing and made_by in (None, verdict.curator):
             decisions.setdefault((verdict.axis, verdict.made_at, verdict.curator, verdict.kind), []).append(verdict)
     if len(decisions) < n:
         raise NotEnoughData("decisions to take back", n, len(decisions))
-    undone = [
-        Verdict(tubelet_id=verdict.tubelet_id, axis=verdict.axis, kind="undo", curator=name, made_at=_stamp(now, step))
-        for step, decision in enumerate(islice(decisions.values(), n))
-        for verdict in decision
-    ]
-    catalogue.add_verdicts(undone)
-    return undone
+    return list(islice(decisions.values(), n))
 
 
 def _stamp(moment: datetime, step: int = 0) -> str:

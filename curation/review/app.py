@@ -22,7 +22,7 @@ from attrs import frozen
 
 from curation.config import Workspace, open_workspace
 from curation.review.confine import ConfineMedia
-from curation.review.looks import FIRST_VIEW
+from curation.review.looks import FIRST_VIEW, WORKSPACE
 from schemas.errors import CurationError, ServerError
 
 __all__ = ["ADDRESS", "Built", "StayLocal", "build_review", "check_port", "find_page", "hash_root", "is_running", "main", "run_app"]
@@ -78,8 +78,8 @@ def check_port(port: int) -> None:
 
 
 def find_page(name: str, port: int) -> str:
-    """Return the address of a dataset's page, with the highest loss first."""
-    return f"http://{ADDRESS}:{port}/datasets/{quote(name)}?view={FIRST_VIEW}"
+    """Return the address of a dataset's page: the most suspect label first, with the review's panel beside."""
+    return f"http://{ADDRESS}:{port}/datasets/{quote(name)}?view={FIRST_VIEW}&workspace={WORKSPACE}"
 
 
 def is_running(workspace: Workspace, port: int) -> bool:

@@ -1,7 +1,9 @@
-"""Filmstrips: one JPEG per tubelet that shows one student at up to four moments of the window, side by side.
+"""What a curator sees of a label: a short silent video that loops, 480 x 320.
 
-A behaviour is a motion, so one picture of it is not enough to judge a label. All panels of a strip show the same fixed region of
-the frame, so that what moves is the student and not the crop. Strips are derived: they can be deleted at any time.
+On the left one student over the window, in real time, with the skeleton drawn; a bar at the foot says where in the window it is.
+On the right four moments of the same window without anything drawn, so that a page of tiles can be judged before the mouse is on
+any. All pictures show the same fixed region of the frame, so that what moves is the student and not the crop. Tiles are derived:
+they can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -18,100 +19,143 @@ from numpy.typing import NDArray
 
 from curation.config import Workspace
 from curation.privacy import ShowFrames, open_shown_frames
-from schemas.errors import FormatError, MediaError
+from curation.review.draw import encode_tile, lay_out
+from schemas.errors import MediaError
 from schemas.files import write_bytes, write_text
 from schemas.records import Clip, PoseTrack, Tubelet
+from schemas.vocabulary import Skeleton
 
-__all__ = ["LAYOUT", "Strip", "plan_strip", "project_pose", "strip_path", "write_strips"]
+__all__ = ["LAYOUT", "Tile", "plan_tile", "project_pose", "tile_path", "write_tiles"]
 
-LAYOUT: dict[str, float] = {"version": 2, "moments": 4, "width": 240, "height": 320, "gap": 4, "margin": 0.15, "quality": 90}
-"""How a strip looks; strips made with another layout are made again."""
+LAYOUT: dict[str, float] = {"version": 3, "moments": 4, "width": 240, "height": 320, "most": 36, "margin": 0.15, "crf": 26}
+"""How a tile looks (`width` x `height`: the moving half); tiles made with another layout are made again."""
 
 VISIBLE = 0.3
 """Keypoints below this visibility are not drawn."""
 
+_STILL_SECONDS = 1.0
+"""How long the tile of a still image lasts."""
+
 
 @frozen(kw_only=True)
-class Strip:
-    """What a strip shows: the region `region_xyxy` (px, may reach over the frame's edge) of each of `frames`, at `seconds`."""
+class Tile:
+    """What a tile shows: the region `region_xyxy` (px, may reach over the frame's edge) of each of `frames`, at `seconds`.
+
+    `rows` are the frames' rows in the track.
+    """
 
     tubelet_id: str
     clip_id: str
     frames: tuple[int, ...]
+    rows: tuple[int, ...]
     seconds: tuple[float, ...]
     region_xyxy: tuple[int, int, int, int]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture, px."""
+        """Width and height of the video, px."""
+        return 2 * int(LAYOUT["width"]), int(LAYOUT["height"])
+
+    @property
+    def n_pictures(self) -> int:
+        """Pictures of the video: a still image is shown twice, since a video of one picture has no length."""
+        return max(len(self.frames), 2)
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second, so that the video takes as long as the window did."""
+        span = self.seconds[-1] - self.seconds[0]
+        return round((len(self.frames) - 1) / span, 3) if span > 0 else 2 / _STILL_SECONDS
+
+    @property
+    def moments(self) -> tuple[int, ...]:
+        """Which of `frames` are the still pictures: up to four, evenly spaced, first and last among them."""
         n = len(self.frames)
-        return int(n * LAYOUT["width"] + (n - 1) * LAYOUT["gap"]), int(LAYOUT["height"])
+        return tuple(int(i) for i in np.unique(np.linspace(0, n - 1, int(LAYOUT["moments"])).round().astype(int)))
 
 
-def strip_path(workspace: Workspace, tubelet: Tubelet) -> Path:
-    """Return where the strip of a tubelet lies."""
-    return workspace.root / "crops" / "tubelets" / tubelet.clip_id / f"{tubelet.id}.jpg"
+def tile_path(workspace: Workspace, tubelet: Tubelet) -> Path:
+    """Return where the tile of a tubelet lies."""
+    return workspace.root / "crops" / "tubelets" / tubelet.clip_id / f"{tubelet.id}.mp4"
 
 
-def plan_strip(tubelet: Tubelet, track: PoseTrack, clip: Clip) -> Strip:
-    """Choose up to four evenly spaced moments at which the student is seen, and one region that holds the student at all of them.
+def plan_tile(tubelet: Tubelet, track: PoseTrack, clip: Clip) -> Tile:
+    """Choose the frames of the window in which the student is seen (36 at most), and one region that holds the student in all.
 
-    The region has the panels' proportions and lies inside the frame where it fits.
+    The region has the picture's proportions and lies inside the frame where it fits.
     """
     inside = np.flatnonzero((track.frames >= tubelet.first) & (track.frames <= tubelet.last))
     if inside.size == 0:
         inside = np.array([np.abs(track.frames - (tubelet.first + tubelet.last) / 2).argmin()])
-    picked = inside[np.unique(np.linspace(0, inside.size - 1, int(LAYOUT["moments"])).round().astype(int))]
+    most = int(LAYOUT["most"])
+    picked = inside if inside.size <= most else inside[np.linspace(0, inside.size - 1, most).round().astype(int)]
     boxes = track.boxes_xyxy[picked]
     union = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
     frames = track.frames[picked].clip(0, clip.n_frames - 1)
-    return Strip(
+    return Tile(
         tubelet_id=tubelet.id,
         clip_id=clip.id,
         frames=tuple(int(f) for f in frames),
+        rows=tuple(int(row) for row in picked),
         seconds=tuple(float(clip.timestamps[f]) for f in frames),
         region_xyxy=_fit_region(union.astype(np.float64), clip.width, clip.height),
     )
 
 
-def project_pose(strip: Strip, panel: int, pose_px: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Map a pose (V, 4) in full-frame px to points (V, 2) in [0, 1] of the strip; NaN where unseen, faint or outside the panel."""
-    x1, y1, x2, y2 = strip.region_xyxy
-    width, height = strip.size
+def project_pose(tile: Tile, pose_px: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Map a pose (V, 4) in full-frame px to points (V, 2) in px of the moving half; NaN where unseen, faint or outside of it."""
+    x1, y1, x2, y2 = tile.region_xyxy
     unit = (pose_px[:, :2].astype(np.float64) - (x1, y1)) / (x2 - x1, y2 - y1)
     with np.errstate(invalid="ignore"):
         hidden = ~((unit >= 0) & (unit <= 1)).all(axis=1) | ~(pose_px[:, 3] >= VISIBLE)
     unit[hidden] = np.nan
-    left = panel * (LAYOUT["width"] + LAYOUT["gap"])
-    return np.stack([(left + unit[:, 0] * LAYOUT["width"]) / width, unit[:, 1] * LAYOUT["height"] / height], axis=1)
+    return unit * (LAYOUT["width"], LAYOUT["height"])
 
 
-def write_strips(
-    workspace: Workspace, clips: Mapping[str, Clip], tubelets: Iterable[Tubelet], strips: Mapping[str, Strip]
+def write_tiles(
+    workspace: Workspace,
+    clips: Mapping[str, Clip],
+    tubelets: Iterable[Tubelet],
+    tiles: Mapping[str, Tile],
+    tracks: Mapping[str, PoseTrack],
 ) -> dict[str, str]:
-    """Write the strips that are missing, decoding each clip once; return {clip id: reason} for media that could not be read.
+    """Write the tiles that are missing, decoding each clip once; return {clip id: reason} for media that could not be read.
 
     Heads or faces are covered where the workspace says so; see `curation.privacy`.
 
     Args:
         workspace: where `crops/` lies.
         clips: by id, the clips of the tubelets.
-        tubelets: whose strips are wanted.
-        strips: their plans, by tubelet id.
+        tubelets: whose tiles are wanted.
+        tiles: their plans, by tubelet id.
+        tracks: by id, the tracks of the tubelets.
     """
-    _check_layout(workspace)
+    check_layout(workspace)
+    wanted: dict[str, list[Tubelet]] = defaultdict(list)
+    for tubelet in tubelets:
+        if not tile_path(workspace, tubelet).is_file():
+            wanted[tubelet.clip_id].append(tubelet)
     problems: dict[str, str] = {}
+    if not wanted:
+        return problems
     with open_shown_frames(workspace) as show:
-        wanted: dict[str, list[Tubelet]] = defaultdict(list)
-        for tubelet in tubelets:
-            if not strip_path(workspace, tubelet).is_file():
-                wanted[tubelet.clip_id].append(tubelet)
         for clip_id in sorted(wanted):
             try:
-                _write_clip(workspace, clips[clip_id], wanted[clip_id], strips, show)
+                _Writer(workspace, clips[clip_id], wanted[clip_id], tiles, tracks).run(show)
             except MediaError as error:
                 problems[clip_id] = str(error)
     return problems
+
+
+def check_layout(workspace: Workspace) -> None:
+    """Delete tiles of another layout, and the filmstrips of earlier versions."""
+    folder = workspace.root / "crops" / "tubelets"
+    stamp, text = folder / "layout.json", json.dumps(LAYOUT, sort_keys=True) + "\n"
+    if stamp.is_file() and stamp.read_text("utf-8") == text:
+        return
+    for stale in (*folder.glob("*/*.jpg"), *folder.glob("*/*.mp4")):
+        stale.unlink()
+    write_text(stamp, text)
 
 
 def _fit_region(box_xyxy: NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
@@ -127,40 +171,51 @@ def _fit_region(box_xyxy: NDArray[np.float64], width: int, height: int) -> tuple
     return left, top, left + int(size[0]), top + int(size[1])
 
 
-def _check_layout(workspace: Workspace) -> None:
-    """Delete strips of another layout: their keypoints would not lie on them."""
-    folder = workspace.root / "crops" / "tubelets"
-    stamp, text = folder / "layout.json", json.dumps(LAYOUT, sort_keys=True) + "\n"
-    if stamp.is_file() and stamp.read_text("utf-8") == text:
-        return
-    for stale in folder.glob("*/*.jpg"):
-        stale.unlink()
-    write_text(stamp, text)
+class _Writer:
+    """Writes the tiles of one clip as its frames go by; a tile's pictures are held until its last one is there."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        clip: Clip,
+        tubelets: Sequence[Tubelet],
+        tiles: Mapping[str, Tile],
+        tracks: Mapping[str, PoseTrack],
+    ) -> None:
+        self.clip, self.tiles = clip, tiles
+        self.paths = {tubelet.id: tile_path(workspace, tubelet) for tubelet in tubelets}
+        self.poses = {tubelet.id: tracks[tubelet.track_id].pose_px for tubelet in tubelets}
+        self.skeleton: Skeleton = workspace.taxonomy.skeleton
+        self.pictures: dict[str, list[NDArray[np.uint8]]] = {tubelet.id: [] for tubelet in tubelets}
+
+    def run(self, show: ShowFrames) -> None:
+        waiting: dict[int, list[str]] = defaultdict(list)
+        for tubelet_id in self.paths:
+            for frame in self.tiles[tubelet_id].frames:
+                waiting[frame].append(tubelet_id)
+        for frame, _, rgb in show(self.clip, sorted(waiting)):
+            for tubelet_id in waiting.pop(frame, ()):
+                self._take(tubelet_id, rgb)
+        if waiting:
+            raise MediaError(self.clip.uri, f"ended before frame {min(waiting)}")
+
+    def _take(self, tubelet_id: str, rgb: NDArray[np.uint8]) -> None:
+        tile, pictures = self.tiles[tubelet_id], self.pictures[tubelet_id]
+        pictures.append(cut_region(rgb, tile.region_xyxy))
+        if len(pictures) < len(tile.frames):
+            return
+        points = [project_pose(tile, self.poses[tubelet_id][row]) for row in tile.rows]
+        since = [second - tile.seconds[0] for second in tile.seconds]
+        frames = lay_out(self.pictures.pop(tubelet_id), points, self.skeleton.edges, moments=tile.moments, seconds=since)
+        frames = frames * 2 if len(frames) == 1 else frames
+        write_bytes(self.paths[tubelet_id], encode_tile(frames, rate=tile.rate, crf=int(LAYOUT["crf"])))
 
 
-def _write_clip(
-    workspace: Workspace, clip: Clip, tubelets: Sequence[Tubelet], strips: Mapping[str, Strip], show: ShowFrames
-) -> None:
-    waiting: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    for tubelet in tubelets:
-        for panel, frame in enumerate(strips[tubelet.id].frames):
-            waiting[frame].append((tubelet.id, panel))
-    by_id = {tubelet.id: tubelet for tubelet in tubelets}
-    panels: dict[str, list[Any]] = {tubelet.id: [None] * len(strips[tubelet.id].frames) for tubelet in tubelets}
-    for frame, _, rgb in show(clip, sorted(waiting)):
-        for tubelet_id, panel in waiting.pop(frame, ()):
-            strip = strips[tubelet_id]
-            panels[tubelet_id][panel] = _cut_panel(rgb, strip, panel)
-            if all(p is not None for p in panels[tubelet_id]):
-                write_bytes(strip_path(workspace, by_id[tubelet_id]), _encode(panels.pop(tubelet_id)))
-    if waiting:
-        raise MediaError(clip.uri, f"ended before frame {min(waiting)}")
-
-
-def _cut_panel(rgb: NDArray[np.uint8], strip: Strip, panel: int) -> NDArray[np.uint8]:
+def cut_region(rgb: NDArray[np.uint8], region_xyxy: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Cut a region out of a frame in the size of the moving half; what lies over the frame's edge is dark."""
     import cv2
 
-    x1, y1, x2, y2 = strip.region_xyxy
+    x1, y1, x2, y2 = region_xyxy
     height, width = rgb.shape[:2]
     crop = rgb[max(y1, 0) : min(y2, height), max(x1, 0) : min(x2, width)]
     edges = max(-y1, 0), max(y2 - height, 0), max(-x1, 0), max(x2 - width, 0)
@@ -168,21 +223,4 @@ def _cut_panel(rgb: NDArray[np.uint8], strip: Strip, panel: int) -> NDArray[np.u
         crop = cv2.copyMakeBorder(crop, *edges, cv2.BORDER_CONSTANT, value=(40, 40, 40))
     size = int(LAYOUT["width"]), int(LAYOUT["height"])
     picture = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if crop.shape[0] > size[1] else cv2.INTER_CUBIC)
-    if len(strip.frames) > 1:
-        text = f"+{strip.seconds[panel] - strip.seconds[0]:.1f} s"
-        width, height = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)[0]
-        right, bottom = size[0] - 6, height + 16
-        cv2.rectangle(picture, (right - width - 10, 6), (right, bottom), (30, 30, 30), -1)
-        cv2.putText(picture, text, (right - width - 5, bottom - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 1, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
-
-
-def _encode(panels: Sequence[NDArray[np.uint8]]) -> bytes:
-    import cv2
-
-    gap = np.full((int(LAYOUT["height"]), int(LAYOUT["gap"]), 3), 255, np.uint8)
-    row = [part for panel in panels for part in (panel, gap)][:-1]
-    done, data = cv2.imencode(".jpg", np.concatenate(row, axis=1)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(LAYOUT["quality"])])
-    if not done:
-        raise FormatError("strip", "encoder", "a JPEG")
-    return bytes(data)

@@ -59,6 +59,7 @@ def _settings(home: Path) -> dict[str, str]:
     return {
         **{f"FIFTYONE_{name}_PATH": str(home / f"{name.lower()}.json") for name in files},
         "FIFTYONE_ALLOWED_ORIGINS": "",
+        "FIFTYONE_APP_LOOP_VIDEOS": "true",
         "FIFTYONE_DATABASE_DIR": str(home.parent / "mongo"),
         "FIFTYONE_DATABASE_VALIDATION": "false",
         "FIFTYONE_DATASET_ZOO_DIR": str(home / "datasets"),
@@ -73,13 +74,13 @@ def _settings(home: Path) -> dict[str, str]:
 
 
 def _install_plugin(target: Path) -> None:
-    """Copy the plug-in's two files into the workspace; a copy works from a checkout and a read-only install alike."""
+    """Copy the plug-in's files into the workspace; a copy works from a checkout and a read-only install alike."""
     source = Path(__file__).parent / "plugin"
     if target.is_symlink():
         target.unlink()
     for stray in target.glob("__pycache__"):
         shutil.rmtree(stray, ignore_errors=True)
-    for name in ("fiftyone.yml", "__init__.py"):
+    for name in ("fiftyone.yml", "__init__.py", "dist/index.umd.js"):
         data = (source / name).read_bytes()
         if not (target / name).is_file() or (target / name).read_bytes() != data:
             write_bytes(target / name, data)

@@ -1,16 +1,24 @@
-"""How a review looks in FiftyOne: fields with their meaning, groups in the sidebar, the taxonomy's colours, saved views."""
+"""How a review looks in FiftyOne: fields and their meaning, groups in the sidebar, the taxonomy's colours, views, workspaces."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from schemas.vocabulary import Axis, Skeleton
+from schemas.vocabulary import Axis
 
-__all__ = ["FIRST_VIEW", "arrange_dataset", "declare_fields", "describe_doubt"]
+__all__ = ["FIRST_VIEW", "MAP", "PANEL", "WORKSPACE", "arrange_dataset", "declare_fields", "describe_doubt", "select_pair"]
 
-FIRST_VIEW = "highest-loss-first"
+FIRST_VIEW = "most-suspect-first"
 """Slug of the view that the review opens with."""
+
+PANEL = "curate_review"
+"""Name of the panel that the plug-in brings."""
+
+WORKSPACE = "review"
+"""Slug of the workspace that the review opens with: labels on the left, the panel on the right."""
+
+MAP = "motion_map"
+"""Brain key of the map of motions."""
 
 PAIRS = 6
 """How many of the most confused pairs get a view of their own."""
@@ -22,11 +30,13 @@ _LABELS = {
 }
 _STRINGS = {
     "doubt": "What the evidence points to instead, where it does not agree with the label",
-    "verdict": "The curator's decision: kept, dropped or relabelled; none while nobody has decided",
+    "verdict": "The curator's decision: kept, dropped, relabelled or ambiguous; none while nobody has decided",
     "reason": "Why this label is where it is in the list",
+    "trouble": "What kind of trouble it looks like",
     "original": "What the annotator said, where a curator has relabelled",
     "curator": "Who decided",
     "annotator": "Who labelled",
+    "duplicate": "A near-duplicate has another label; those that belong together have the same mark here",
     "student": "Who is seen, where a seat says so",
     "lesson": "Lesson; never on two sides of a split",
     "camera": "Camera",
@@ -35,29 +45,31 @@ _STRINGS = {
     "tubelet": "Id of the labelled unit: one student over one window of time",
 }
 _NUMBERS = {
-    "loss": "Cross-entropy of the label, nats; higher is more surprising",
+    "p_wrong": "Probability that the label is wrong",
     "suspicion": "0 to 1; 1 is most suspect",
+    "loss": "Cross-entropy of the label, nats; higher is more surprising",
+    "agreement": "Share of the annotators who said so, where there were two or more",
     "start": "Start of the window, seconds into the clip",
     "end": "End of the window, seconds into the clip",
 }
 _GROUPS = (
     ("label", ("label", "doubt", "suggested", "proposal", "original"), True),
-    ("how suspect", ("loss", "suspicion", "reason"), True),
+    ("how suspect", ("p_wrong", "suspicion", "trouble", "agreement", "duplicate", "loss", "reason"), True),
     ("review", ("verdict", "curator", "annotator"), True),
-    ("where", ("lesson", "student", "camera", "school", "clip", "start", "end"), True),
-    ("pose", ("pose",), True),
+    ("where", ("lesson", "student", "camera", "school", "clip", "start", "end"), False),
     ("tags", ("tags", "_label_tags"), False),
-    ("metadata", ("tubelet", "id", "filepath", "metadata", "created_at", "last_modified_at"), False),
+    ("metadata", ("tubelet", "neighbours", "id", "filepath", "metadata", "created_at", "last_modified_at"), False),
 )
-_ON_TILES = ("label", "doubt", "loss", "verdict")
-_VERDICT_COLOURS = {"kept": "#2e9e5b", "dropped": "#d13b40", "relabelled": "#8a5bd1"}
-_PLAIN, _POSE = "#5b6775", "#35e0ff"
+_ON_TILES = ("label", "doubt", "p_wrong", "verdict")
+_VERDICT_COLOURS = {"kept": "#2e9e5b", "dropped": "#d13b40", "relabelled": "#8a5bd1", "ambiguous": "#c98a1b"}
+_PLAIN = "#5b6775"
 
 
 def declare_fields(dataset: Any) -> None:
     """Add every field with its description, so that an empty review has them too."""
     import fiftyone as fo
 
+    dataset.media_type = "video"
     for name in _LABELS:
         dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification, description=_LABELS[name])
     for name in _STRINGS:
@@ -65,25 +77,25 @@ def declare_fields(dataset: Any) -> None:
     for name in _NUMBERS:
         dataset.add_sample_field(name, fo.FloatField, description=_NUMBERS[name])
     dataset.add_sample_field(
-        "pose", fo.EmbeddedDocumentField, embedded_doc_type=fo.Keypoints, description="Pose in each panel of the strip"
+        "neighbours", fo.ListField, subfield=fo.StringField, description="Tubelets that move most like this one"
     )
 
 
-def arrange_dataset(dataset: Any, axis: Axis, skeleton: Skeleton) -> None:
-    """Set colours, sidebar, skeleton, indexes and saved views of a filled dataset."""
+def arrange_dataset(dataset: Any, axis: Axis) -> None:
+    """Set colours, sidebar, indexes, saved views and workspaces of a filled dataset."""
     import fiftyone as fo
 
-    dataset.default_skeleton = fo.KeypointSkeleton(labels=list(skeleton.nodes), edges=[list(edge) for edge in skeleton.edges])
     dataset.default_classes = list(axis.values)
     dataset.app_config.sidebar_groups = [
         fo.SidebarGroupDocument(name=name, paths=list(paths), expanded=expanded) for name, paths, expanded in _GROUPS
     ]
     dataset.app_config.active_fields = fo.ActiveFields(paths=list(_ON_TILES), exclude=False)
     dataset.app_config.color_scheme = _choose_colours(axis)
-    dataset.description = f"Review of {axis.name.lower()} labels. Select samples, then Keep, Drop, Relabel or Undo."
-    for field in ("tubelet", "loss", "suspicion", "verdict"):
+    dataset.description = f"Review of {axis.name.lower()} labels. Keys: K keep, D drop, R relabel, A ambiguous, U undo."
+    for field in ("tubelet", "loss", "suspicion", "verdict", "duplicate", "agreement", "label.label", "suggested.label"):
         dataset.create_index(field)
     _save_views(dataset)
+    _save_workspaces(dataset)
     dataset.save()
 
 
@@ -95,7 +107,6 @@ def _choose_colours(axis: Axis) -> Any:
     doubts = {describe_doubt(value): colour for value, colour in values.items()}
     tables = {
         **{path: ("label", values) for path in _LABELS},
-        "pose": ("label", {"pose": _POSE}),
         "original": (None, values),
         "doubt": (None, doubts),
         "verdict": (None, _VERDICT_COLOURS),
@@ -104,7 +115,7 @@ def _choose_colours(axis: Axis) -> Any:
         {"path": path, "colorByAttribute": attribute, "valueColors": [{"value": v, "color": c} for v, c in table.items()]}
         for path, (attribute, table) in tables.items()
     ]
-    return fo.ColorScheme(color_by="value", color_pool=[_PLAIN], fields=fields, multicolor_keypoints=False, show_skeletons=True)
+    return fo.ColorScheme(color_by="value", color_pool=[_PLAIN], fields=fields)
 
 
 def describe_doubt(suggested: str) -> str:
@@ -112,20 +123,51 @@ def describe_doubt(suggested: str) -> str:
     return f"looks like {suggested}"
 
 
+def select_pair(dataset: Any, label: str, suggested: str) -> Any:
+    """Return the view of the labels that say `label` and look like `suggested`, the most suspect first."""
+    from fiftyone import ViewField as F
+
+    pair = dataset.match((F("label.label") == label) & (F("suggested.label") == suggested))
+    return pair.sort_by("suspicion", reverse=True)
+
+
 def _save_views(dataset: Any) -> None:
     from fiftyone import ViewField as F
 
     waiting = dataset.exists("verdict", False)
-    dataset.save_view("Highest loss first", dataset.sort_by("loss", reverse=True), color="#e15759")
     dataset.save_view("Most suspect first", dataset.sort_by("suspicion", reverse=True), color="#f28e2b")
     dataset.save_view("Not yet reviewed", waiting.sort_by("suspicion", reverse=True), color="#4e79a7")
+    dataset.save_view("Highest loss first", dataset.sort_by("loss", reverse=True), color="#e15759")
+    dataset.save_view("Conflicting duplicates", dataset.exists("duplicate").sort_by("duplicate"), color="#b07aa1")
+    dataset.save_view("Low agreement", dataset.match(F("agreement") < 1).sort_by("agreement"), color="#76b7b2")
     for verdict, colour in _VERDICT_COLOURS.items():
         dataset.save_view(verdict.capitalize(), dataset.match(F("verdict") == verdict), color=colour)
-    pairs = Counter(
-        (label, suggested)
-        for label, suggested in zip(*dataset.values(["label.label", "suggested.label"]), strict=True)
-        if suggested is not None and label != suggested
-    )
-    for (label, suggested), _ in pairs.most_common(PAIRS):
-        view = waiting.match((F("label.label") == label) & (F("suggested.label") == suggested))
-        dataset.save_view(f"Labelled {label}, looks like {suggested}", view.sort_by("loss", reverse=True), color="#bab0ac")
+    for label, suggested in _find_pairs(dataset):
+        dataset.save_view(f"Labelled {label}, looks like {suggested}", select_pair(dataset, label, suggested), color="#bab0ac")
+
+
+def _find_pairs(dataset: Any) -> list[tuple[str, str]]:
+    """Return the most frequent (label, suggested) that disagree, among labels that nobody has decided on."""
+    pipeline = [
+        {"$match": {"verdict": None, "suggested.label": {"$ne": None}}},
+        {"$group": {"_id": {"label": "$label.label", "suggested": "$suggested.label"}, "n": {"$sum": 1}}},
+        {"$match": {"$expr": {"$ne": ["$_id.label", "$_id.suggested"]}}},
+        {"$sort": {"n": -1, "_id.label": 1, "_id.suggested": 1}},
+        {"$limit": PAIRS},
+    ]
+    return [(row["_id"]["label"], row["_id"]["suggested"]) for row in dataset._sample_collection.aggregate(pipeline)]
+
+
+def _save_workspaces(dataset: Any) -> None:
+    import fiftyone as fo
+
+    def show(panel: Any) -> Any:
+        return fo.Space(children=[panel], active_child=panel.component_id)
+
+    def beside_the_labels(panel: Any, share: float) -> Any:
+        spaces = [show(fo.Panel(type="Samples", pinned=True)), show(panel)]
+        return fo.Space(children=spaces, orientation="horizontal", sizes=[1 - share, share])
+
+    dataset.save_workspace(WORKSPACE, beside_the_labels(fo.Panel(type=PANEL), 0.42), description="Labels and the review's panel")
+    state = {"brainResult": MAP, "colorByField": "label.label"}
+    dataset.save_workspace("map", beside_the_labels(fo.Panel(type="Embeddings", state=state), 0.5), description="Map of motions")

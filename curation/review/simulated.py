@@ -22,7 +22,7 @@ Decide = Callable[[str, str], tuple[Literal["drop", "relabel", "keep"], str | No
 _VIEWS = "query($name: String!) { dataset(name: $name) { savedViews { slug viewStages } } }"
 _SAMPLES = """query($name: String!, $view: BSONArray!, $first: Int!, $after: String) {
   samples(dataset: $name, view: $view, first: $first, after: $after) {
-    ... on SampleItemStrConnection { pageInfo { hasNextPage endCursor } edges { node { ... on ImageSample { id sample } } } } } }"""
+    ... on SampleItemStrConnection { pageInfo { hasNextPage endCursor } edges { node { ... on VideoSample { id sample } } } } } }"""
 
 
 @frozen(kw_only=True)
@@ -39,7 +39,7 @@ class Seen:
 def execute_operator(
     app_url: str, dataset: str, name: str, sample_ids: Sequence[str], params: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Run one of the plug-in's operators (drop, relabel, keep, undo) in the running app, as a click does; return its result.
+    """Run one of the plug-in's operators (drop, relabel, keep, ambiguous, undo) in the running app, as a click does.
 
     Args:
         app_url: e.g. ``http://127.0.0.1:5151``.

@@ -18,7 +18,8 @@ class CurrentLabel:
     """The label of one tubelet on one axis as it stands now.
 
     `original` is what the annotators said. `span` is what holds: the same, or after a relabel the curator's value with
-    annotator = curator and origin = "verdict/<id>". A `dropped` label must not be trained on or exported.
+    annotator = curator and origin = "verdict/<id>". A `dropped` label (its verdict is drop or ambiguous) must not be trained on or
+    exported. `agreement` in (0, 1] is the share of the annotators, each by the newest statement, who said `original.value`.
     """
 
     tubelet_id: str
@@ -26,6 +27,8 @@ class CurrentLabel:
     original: HumanSpan
     verdict: Verdict | None = None
     dropped: bool = False
+    agreement: float = 1.0
+    n_annotators: int = 1
 
 
 def resolve_labels(annotations: Iterable[HumanSpan], verdicts: Iterable[Verdict]) -> list[CurrentLabel]:
@@ -42,7 +45,7 @@ def resolve_labels(annotations: Iterable[HumanSpan], verdicts: Iterable[Verdict]
     for span in annotations:
         spans[span.tubelet_id].append(span)
     standing = find_standing_verdicts(verdicts)
-    return [_apply_verdict(_choose_span(spans[tubelet]), standing.get(tubelet)) for tubelet in sorted(spans)]
+    return [_apply_verdict(*_choose_span(spans[tubelet]), standing.get(tubelet)) for tubelet in sorted(spans)]
 
 
 def find_standing_verdicts(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
@@ -61,22 +64,33 @@ def find_standing_verdicts(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
     return {tubelet: stack[-1] for tubelet, stack in stacks.items() if stack}
 
 
-def _choose_span(spans: list[HumanSpan]) -> HumanSpan:
+def _choose_span(spans: list[HumanSpan]) -> tuple[HumanSpan, int, int]:
+    """Return the statement that holds, how many annotators say the same, and how many there are."""
+    if len(spans) == 1:
+        return spans[0], 1, 1
     oldest_first = sorted(spans, key=lambda span: _read_time(span.made_at))
     newest = {span.annotator: (order, span) for order, span in enumerate(oldest_first)}
     votes = Counter(span.value for _, span in newest.values())
     most = max(votes.values())
-    return max((entry for entry in newest.values() if votes[entry[1].value] == most), key=lambda entry: entry[0])[1]
+    chosen = max((entry for entry in newest.values() if votes[entry[1].value] == most), key=lambda entry: entry[0])[1]
+    return chosen, most, len(newest)
 
 
-def _apply_verdict(original: HumanSpan, verdict: Verdict | None) -> CurrentLabel:
+def _apply_verdict(original: HumanSpan, votes: int, annotators: int, verdict: Verdict | None) -> CurrentLabel:
     span = original
     if verdict is not None and verdict.value is not None:
         span = evolve(
             original, value=verdict.value, annotator=verdict.curator, origin=f"verdict/{verdict.id}", made_at=verdict.made_at
         )
-    dropped = verdict is not None and verdict.kind == "drop"
-    return CurrentLabel(tubelet_id=original.tubelet_id, span=span, original=original, verdict=verdict, dropped=dropped)
+    return CurrentLabel(
+        tubelet_id=original.tubelet_id,
+        span=span,
+        original=original,
+        verdict=verdict,
+        dropped=verdict is not None and verdict.kind in ("drop", "ambiguous"),
+        agreement=votes / annotators,
+        n_annotators=annotators,
+    )
 
 
 def _read_time(text: str) -> float:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 
 from curation.store import rows, tables
-from curation.store.base import Store
+from curation.store.base import Store, insert_rows
 from curation.store.labels import CurrentLabel, resolve_labels
 from schemas.checks import check_name
 from schemas.records import HumanSpan, PredictedSpan, Verdict
 from schemas.scores import SampleScore
 
-__all__ = ["StatementStore"]
+__all__ = ["Decide", "StatementStore"]
+
+_CHUNK = 5000
+
+Decide = Callable[[set[str], list[Verdict]], Sequence[Verdict]]
+"""(labelled tubelets, verdicts on them in the order of adding) → the verdicts to add."""
 
 
 class StatementStore(Store):
@@ -73,15 +78,59 @@ class StatementStore(Store):
         """Add one decision made on many labels, in one transaction, and return how many rows were new."""
         return self._add(tables.VERDICTS, [rows.from_verdict(verdict) for verdict in verdicts])
 
+    def add_decision(self, axis: str | None, tubelet_ids: Collection[str] | None, decide: Decide) -> list[Verdict]:
+        """Look at what stands and add what `decide` makes of it, in one transaction that no other writer comes between.
+
+        Args:
+            axis: whose labels and verdicts are looked at; None = all.
+            tubelet_ids: only those of these tubelets; None = all.
+            decide: what to add; what it raises leaves everything as it was.
+
+        Returns:
+            The verdicts that `decide` returned.
+        """
+        with self._database.write() as connection:
+            labelled = {row["tubelet_id"] for row in _select(connection, tables.ANNOTATIONS, axis, tubelet_ids)}
+            verdicts = [rows.to_verdict(row) for row in _select(connection, tables.VERDICTS, axis, tubelet_ids)]
+            made = list(decide(labelled, verdicts))
+            insert_rows(connection, tables.VERDICTS, [rows.from_verdict(verdict) for verdict in made])
+        return made
+
     def list_verdicts(self, axis: str | None = None) -> list[Verdict]:
         """Return every verdict ever given, undone ones too, on one axis or on all, in the order of adding."""
         return [rows.to_verdict(row) for row in self._read(_in_order(tables.VERDICTS, axis))]
 
-    def current_labels(self, axis: str) -> list[CurrentLabel]:
-        """Return the label of every labelled tubelet as it stands now, sorted by tubelet id; see `labels.resolve_labels`."""
-        return resolve_labels(self.list_annotations(axis), self.list_verdicts(axis))
+    def count_verdicts(self, axis: str) -> int:
+        """Return how many verdicts were ever given on an axis, undone ones too."""
+        return int(self._read(select(func.count().label("n")).where(tables.VERDICTS.c.axis == axis))[0]["n"])
+
+    def current_labels(self, axis: str, tubelet_ids: Collection[str] | None = None) -> list[CurrentLabel]:
+        """Return the label of every labelled tubelet as it stands now, sorted by tubelet id; see `labels.resolve_labels`.
+
+        Args:
+            axis: which labels.
+            tubelet_ids: only those of these tubelets; None = all.
+        """
+        if tubelet_ids is None:
+            return resolve_labels(self.list_annotations(axis), self.list_verdicts(axis))
+        with self._database.read() as connection:
+            said = [rows.to_annotation(row) for row in _select(connection, tables.ANNOTATIONS, axis, tubelet_ids)]
+            verdicts = [rows.to_verdict(row) for row in _select(connection, tables.VERDICTS, axis, tubelet_ids)]
+        return resolve_labels(said, verdicts)
 
 
 def _in_order(table: Table, axis: str | None) -> Select[Any]:
     query = select(table) if axis is None else select(table).where(table.c.axis == axis)
     return query.order_by(table.c.seq)
+
+
+def _select(connection: Connection, table: Table, axis: str | None, tubelet_ids: Collection[str] | None) -> list[dict[str, Any]]:
+    """Return the rows of an axis, of all tubelets or of some, in the order of adding."""
+    query = _in_order(table, axis)
+    if tubelet_ids is None:
+        return [dict(row) for row in connection.execute(query).mappings()]
+    wanted, found = sorted(set(tubelet_ids)), []
+    for start in range(0, len(wanted), _CHUNK):
+        some = query.where(table.c.tubelet_id.in_(wanted[start : start + _CHUNK]))
+        found += [dict(row) for row in connection.execute(some).mappings()]
+    return sorted(found, key=lambda row: row["seq"])

@@ -1,76 +1,23 @@
-"""A curator's clicks in a real browser: the highest loss first, Drop, Relabel and Undo, and the rows that they leave."""
+"""A curator's keys and clicks in a real browser: the most suspect first, clips that loop, decisions, and the rows they leave."""
 
 import os
 import time
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fixtures_review_page import CARD, TILE, read_progress, read_tile, select, wait_for_card, wait_until
 from PIL import Image
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path(os.environ.get("CURATE_CHROMIUM", "/usr/bin/chromium"))
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-TILE = "[data-cy='fo-grid'] [data-cy='looker']"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is not installed (`apt install chromium`, or name one in CURATE_CHROMIUM)"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
-        yield running
-        running.close()
-
 
 @pytest.fixture
-def page(browser, rendered_review_app):
-    """The review's page, open in the view with the highest loss first; `page.strangers` lists what other hosts were sent."""
-    opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-    opened.set_default_timeout(60_000)
-    opened.strangers = []
-    opened.on("requestfinished", lambda request: _note_stranger(opened, rendered_review_app, request.url))
-    opened.goto(f"{rendered_review_app.url}/datasets/{rendered_review_app.dataset}?view=highest-loss-first")
-    opened.locator(TILE).first.wait_for()
-    offer = opened.get_by_text("Dismiss", exact=True)
-    offer.wait_for()
-    offer.click()
-    offer.wait_for(state="hidden")
-    yield opened
-    opened.close()
-
-
-def _note_stranger(page, app, url):
-    if not url.startswith((app.url, "data:", "blob:")):
-        page.strangers.append(url)
-
-
-def read_tile(page, n):
-    """The chips of a tile, in one look: the page draws its tiles anew after a verdict."""
-    script = (
-        "([tile, n]) => [...(document.querySelectorAll(tile)[n]?.querySelectorAll('[data-cy^=tag-]') ?? [])].map(e => e.innerText)"
-    )
-    return page.evaluate(script, [TILE, n])
-
-
-def select(page, n):
-    tile = page.locator(TILE).nth(n)
-    tile.hover()
-    tile.locator("[data-cy='looker-checkbox-']").click()
-
-
-def wait_until(true, what):
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
+def page(open_review, rendered_review_app):
+    """The review's page; `page.strangers` lists what other hosts were sent."""
+    with open_review(rendered_review_app) as opened:
+        yield opened
 
 
 def take_picture(page, name, tmp_path):
@@ -83,26 +30,44 @@ def take_picture(page, name, tmp_path):
     picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4).save(folder / name, optimize=True)
 
 
-def test_highest_loss_first_then_drop_and_undo_by_click(page, rendered_review_app, tmp_path):
+def watch_times(page, script, seconds=2.6):
+    """What a clip's clock says, ten times a second."""
+    times, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        times.append(page.evaluate(script))
+        page.wait_for_timeout(100)
+    return [t for t in times if t is not None]
+
+
+def assert_loops(times):
+    assert max(times) > 0.8, times
+    assert any(later < earlier - 0.3 for earlier, later in pairwise(times)), times
+
+
+def test_most_suspect_first_then_drop_and_undo_by_key(page, rendered_review_app, tmp_path):
     scores = rendered_review_app.list_scores()
     for n, score in enumerate(scores[:4]):
         chips = read_tile(page, n)
         assert chips[0] == score.label
-        assert float(chips[-1]) == pytest.approx(score.loss, abs=1e-3)
         assert (f"looks like {score.suggested}" in chips) == (score.suggested != score.label)
+    card = page.locator(CARD)
+    assert f"labelled\n{scores[0].label}\nlooks like\n{scores[0].suggested}" in card.inner_text()
+    assert card.locator("[data-cy='cr-reason']").inner_text()
+    assert_loops(watch_times(page, "document.querySelector(\"[data-cy='cr-clip']\").currentTime"))
     take_picture(page, "fiftyone.png", tmp_path)
 
-    select(page, 0)
-    page.get_by_text("Drop", exact=True).click()
+    first = card.get_attribute("data-sample")
+    page.keyboard.press("d")
     page.get_by_text("Dropped 1 label").wait_for()
     (verdict,) = rendered_review_app.list_verdicts()
     assert (verdict.tubelet_id, verdict.kind, verdict.axis) == (scores[0].tubelet_id, "drop", "behaviour")
     wait_until(lambda: "dropped" in read_tile(page, 0), "the tile says that its label is dropped")
+    assert card.get_attribute("data-sample") != first
 
-    select(page, 0)
-    page.get_by_text("Undo", exact=True).click()
+    page.keyboard.press("u")
     page.get_by_text("Took back the decision on 1 label").wait_for()
     assert [v.kind for v in rendered_review_app.list_verdicts()] == ["drop", "undo"]
+    wait_for_card(page, first)
     wait_until(lambda: read_tile(page, 0) and "dropped" not in read_tile(page, 0), "the tile forgets the verdict")
     assert page.strangers == []
 
@@ -113,20 +78,49 @@ def test_relabel_in_the_open_sample(page, rendered_review_app, tmp_path):
     page.locator(TILE).nth(1).click()
     modal = page.locator("#modal")
     modal.get_by_text("Relabel", exact=True).wait_for()
-    modal.locator("[data-cy='checkbox-pose']").click()
-    modal.get_by_text("Relabel", exact=True).click()
-    page.get_by_text("Relabel 1 label").wait_for()
+    clock = "parseFloat((document.querySelector('#modal')?.innerText.match(/0:(\\d\\d\\.\\d\\d) \\/ /) ?? [])[1]) || null"
+    assert_loops(watch_times(page, clock, 5))
+    page.keyboard.press("r")
+    chooser = page.locator("[data-cy='cr-values']")
+    chooser.wait_for()
     take_picture(page, "fiftyone-relabel.png", tmp_path)
     value = next(v for v in ("sleep", "phone", "write") if v not in (score.label, score.suggested))
-    page.get_by_role("dialog").get_by_text(value, exact=True).click()
-    page.get_by_text("Execute", exact=True).click()
+    page.locator(f"[data-cy='cr-value-{value}']").click()
     page.get_by_text(f"Relabelled 1 label: {value}").wait_for()
     verdict = rendered_review_app.list_verdicts()[before]
     assert (verdict.tubelet_id, verdict.kind, verdict.value) == (score.tubelet_id, "relabel", value)
-    page.reload()  # FiftyOne 1.22 draws an open sample anew only when it is opened
     said = modal.locator("[data-cy='sidebar-entry-verdict']")
-    wait_until(lambda: said.count() and said.inner_text() == "relabelled", "the open sample says so")
+    wait_until(lambda: said.count() and "relabelled" in said.inner_text(), "the open sample says so")
     take_picture(page, "fiftyone-sample.png", tmp_path)
-    modal.get_by_text("Undo", exact=True).click()
+    page.keyboard.press("u")
     wait_until(lambda: len(rendered_review_app.list_verdicts()) == before + 2, "the undo is in the catalogue")
+    page.keyboard.press("Escape")
     assert page.strangers == []
+
+
+def test_a_confused_pair_a_batch_and_what_is_left(page, rendered_review_app, tmp_path):
+    scores = rendered_review_app.list_scores()
+    left = float(page.locator("[data-cy='cr-expected'] b").inner_text())
+    pair = next((s.label, s.suggested) for s in scores if s.label != s.suggested)
+    there = [s for s in scores if (s.label, s.suggested) == pair]
+    page.locator(f"[data-cy='cr-pair-{pair[0]}-{pair[1]}']").click()
+    wait_until(lambda: page.locator(TILE).count() == len(there), "the page shows the pair alone")
+    before = len(rendered_review_app.list_verdicts())
+    for n in range(len(there)):
+        select(page, n)
+    page.get_by_text(f"{len(there)} selected: what you press decides on all of them.").wait_for()
+    page.locator("[data-cy='cr-ambiguous']").click()
+    wait_until(lambda: len(rendered_review_app.list_verdicts()) == before + len(there), "the batch is in the catalogue")
+    made = rendered_review_app.list_verdicts()[before:]
+    assert {(v.tubelet_id, v.kind) for v in made} == {(s.tubelet_id, "ambiguous") for s in there}
+    assert len({v.made_at for v in made}) == 1
+    wait_until(lambda: read_progress(page)[0] >= len(there), "the panel counts them")
+    assert float(page.locator("[data-cy='cr-expected'] b").inner_text()) < left
+    page.get_by_text("Nothing in this view waits for a decision").wait_for()
+    tile = page.locator(TILE).first
+    tile.hover()
+    playing = "[...document.querySelectorAll(\"[data-cy='fo-grid'] video\")].find(v => !v.paused)?.currentTime ?? null"
+    assert_loops(watch_times(page, playing, 4))
+    take_picture(page, "fiftyone-pair.png", tmp_path)
+    page.keyboard.press("u")
+    wait_until(lambda: len(rendered_review_app.list_verdicts()) == before + 2 * len(there), "one undo takes the batch back")

@@ -15,7 +15,16 @@ import pytest
 from attrs import evolve
 from fixtures_labelstudio import find_free_port
 from fixtures_media import run_curate
-from fixtures_privacy import STRONG, compare_heads, fill_photo, fill_rendered, find_true_heads, list_media, list_true_heads
+from fixtures_privacy import (
+    STRONG,
+    compare_heads,
+    fill_photo,
+    fill_rendered,
+    find_true_heads,
+    list_media,
+    list_true_heads,
+    read_copy,
+)
 
 from curation.blur import Blurrer, cover_boxes, find_track_heads
 from curation.config import create_workspace
@@ -24,7 +33,7 @@ from curation.ingest import make_clip
 from curation.labelstudio.tasks import find_frame, plan_tasks, write_frames
 from curation.media import iter_frames, probe_media, read_frame
 from curation.privacy import find_level, open_shown_frames, protect_copies
-from curation.review.crops import plan_strip, write_strips
+from curation.review.crops import plan_tile, write_tiles
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import FormatError, InvalidField, WorkspaceError
 from schemas.records import PoseTrack
@@ -36,13 +45,9 @@ def write_all(workspace):
         plans = list(write_frames(workspace, plan_tasks(workspace, catalogue)))
         tubelets, clips = catalogue.list_tubelets(), {clip.id: clip for clip in catalogue.list_clips()}
     tracks = {t.id: t for clip in clips for t in ArrayStore(workspace.folder("arrays")).read_tracks(clip)}
-    strips = {t.id: plan_strip(t, tracks[t.track_id], clips[t.clip_id]) for t in tubelets}
-    assert write_strips(workspace, clips, tubelets, strips) == {}
+    tiles = {t.id: plan_tile(t, tracks[t.track_id], clips[t.clip_id]) for t in tubelets}
+    assert write_tiles(workspace, clips, tubelets, tiles, tracks) == {}
     return plans
-
-
-def read_jpeg(path):
-    return cv2.imread(str(path))[:, :, ::-1]
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +67,13 @@ def test_no_head_is_left_in_the_pictures_for_annotators(shown, tiny_lessons):
     with Catalogue.open(covered.catalogue_url) as catalogue:
         plans = plan_tasks(covered, catalogue)
     for plan in plans:
-        source, copy = read_frame(tiny_lessons[0], plan.frame), read_jpeg(find_frame(covered, plan))
+        source, copy = read_frame(tiny_lessons[0], plan.frame), read_copy(find_frame(covered, plan))
         heads = find_true_heads(truth, plan.frame)
         measured = compare_heads(source, copy, heads)
         n_heads += len(measured)
         assert (measured[:, 0] < STRONG).all(), measured
         assert (measured[:, 1] < 0.5).all(), measured
-        assert (compare_heads(source, read_jpeg(find_frame(plain, plan)), heads)[:, 0] > 0.8).all()
+        assert (compare_heads(source, read_copy(find_frame(plain, plan)), heads)[:, 0] > 0.8).all()
         outside = np.ones(source.shape[:2], bool)
         for x1, y1, x2, y2 in heads.astype(int):
             side = 3 * max(x2 - x1, y2 - y1)
@@ -83,7 +88,7 @@ def test_no_head_and_no_face_is_left_in_any_copy(shown, count_faces):
     assert list_media(covered.root) == sorted(heads)
     n_faces = 0
     for path, boxes in heads.items():
-        copy, source = read_jpeg(path), read_jpeg(plain.root / path.relative_to(covered.root))
+        copy, source = read_copy(path), read_copy(plain.root / path.relative_to(covered.root))
         assert (compare_heads(source, copy, boxes)[:, 0] < STRONG).all()
         n_faces += (count_faces(source, boxes) > 0).sum()
         assert not count_faces(copy, boxes).any()
@@ -276,5 +281,5 @@ def test_proposals_show_covered_pictures_too(tmp_path, photo, astronaut, count_f
     picture = Path(task["data"]["image"])
     assert picture.parent == tmp_path / "tasks-pictures"
     face = [[173, 67, 276, 170]]
-    assert count_faces(read_jpeg(picture), face) == 0
-    assert compare_heads(astronaut, read_jpeg(picture), face)[0, 0] < STRONG
+    assert count_faces(read_copy(picture), face) == 0
+    assert compare_heads(astronaut, read_copy(picture), face)[0, 0] < STRONG

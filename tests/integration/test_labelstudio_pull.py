@@ -14,8 +14,10 @@ import pytest
 from fixtures_labelstudio import digest_work, fill_workspace, make_proposals
 
 from curation.config import open_workspace
+from curation.labelstudio.again import push_reviews
 from curation.labelstudio.pull import pull_annotations, read_label_status
 from curation.labelstudio.push import push_tasks
+from curation.review.actions import record_verdict
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import ServerError
 from schemas.records import HumanSpan
@@ -279,3 +281,35 @@ def test_killed_in_the_middle_the_same_pull_ends_the_same(label_studio):
     pull_annotations(workspace, catalogue, arrays)
     assert digest_work(workspace) == digest_work(whole)
     catalogue.close()
+
+
+def test_an_ambiguous_label_is_asked_about_again_once_and_the_answer_comes_back(pushed):
+    workspace, catalogue, arrays, client, (task, _) = pushed
+    answer(client, task)
+    pull_annotations(workspace, catalogue, arrays)
+    assert push_reviews(workspace, catalogue, arrays, "behaviour") is None
+    (doubtful, *_) = sorted(span.tubelet_id for span in catalogue.list_annotations())
+    (verdict,) = record_verdict(catalogue, [doubtful], "behaviour", "ambiguous", curator="cy")
+    sent = push_reviews(workspace, catalogue, arrays, "behaviour")
+    assert (sent.created, sent.there) == (1, 0)
+    again = push_reviews(workspace, catalogue, arrays, "behaviour")
+    assert (again.created, again.there) == (0, 1)
+    (asked,) = [t for t in client.iter_tasks(sent.project, full=True) if t["data"]["key"] == f"{task['data']['key']}:{verdict.id}"]
+    assert asked["data"]["review"].startswith("behaviour: cy could not tell; ")
+    assert {item["id"].split("_pose")[0] for item in asked["predictions"][0]["result"] if item["type"] == "rectanglelabels"} == {
+        doubtful
+    }
+
+    def say_sleep(result):
+        find_item(result, doubtful, "choices")["value"] = {"choices": ["sleep"]}
+
+    answer(client, asked, say_sleep)
+    before = len(catalogue.list_annotations())
+    done = pull_annotations(workspace, catalogue, arrays)
+    assert (done.problems, done.people) == ([], 0)
+    assert len(catalogue.list_annotations()) == before + 1
+    (label,) = [c for c in catalogue.current_labels("behaviour") if c.tubelet_id == doubtful]
+    assert (label.original.value, label.dropped) == ("sleep", True)
+    record_verdict(catalogue, [doubtful], "behaviour", "keep", curator="cy")
+    (label,) = [c for c in catalogue.current_labels("behaviour") if c.tubelet_id == doubtful]
+    assert (label.span.value, label.dropped) == ("sleep", False)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fixtures_labelstudio import find_free_port
 from fixtures_media import run_curate
-from fixtures_privacy import STRONG, compare_heads, find_true_heads, list_media, list_true_heads
+from fixtures_privacy import STRONG, compare_heads, find_true_heads, list_media, list_true_heads, read_copy
 from fixtures_review_rendered import add_lesson, label_lessons
 
 from curation.labelstudio.tasks import find_frame, plan_tasks
@@ -33,10 +33,6 @@ def fetch(label_studio, address):
     return cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
-def read_jpeg(path):
-    return cv2.imread(str(path))[:, :, ::-1]
-
-
 def test_no_face_reaches_either_server(label_studio, tiny_lessons, count_faces):
     lesson = tiny_lessons[1]
     before = hashlib.sha256(lesson.read_bytes()).hexdigest()
@@ -49,7 +45,7 @@ def test_no_face_reaches_either_server(label_studio, tiny_lessons, count_faces):
     truth = read_truth(lesson)
     heads = list_true_heads(workspace, truth)
     assert list_media(workspace.folder("crops")) == sorted(heads)
-    shown = {path: read_jpeg(path) for path in heads}
+    shown = {path: read_copy(path) for path in heads}
     assert sum((count_faces(shown[path], boxes) > 0).sum() for path, boxes in heads.items()) >= len(plans)
 
     pushed = run_curate("label", "push", "--blur", "heads", "--json", cwd=workspace.root)
@@ -60,8 +56,8 @@ def test_no_face_reaches_either_server(label_studio, tiny_lessons, count_faces):
     assert run_curate("review", "open", "--build", "--port", find_free_port(), cwd=workspace.root).returncode == 0
     assert list_media(workspace.root) == sorted(heads)
     for path, boxes in heads.items():
-        assert (compare_heads(shown[path], read_jpeg(path), boxes)[:, 0] < STRONG).all()
-        assert not count_faces(read_jpeg(path), boxes).any()
+        assert (compare_heads(shown[path], read_copy(path), boxes)[:, 0] < STRONG).all()
+        assert not count_faces(read_copy(path), boxes).any()
 
     tasks = read_tasks(label_studio, told["project"])
     assert set(tasks) == set(plans)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from curation.review.actions import record_verdict
+from curation.review.bulk import Row, insert_rows, make_sample
 from curation.review.dataset import build_dataset, find_dataset, name_dataset
-from curation.review.decide import decide, read_link, show_verdicts
+from curation.review.decide import decide, read_link, show_verdicts, sync_verdicts
+from curation.review.looks import MAP, declare_fields
+from curation.review.panel import count_progress, list_cards, list_waiting, show_neighbours
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import InvalidField, NotEnoughData, UnknownName, WorkspaceError
 
@@ -60,19 +63,104 @@ def test_one_sample_for_each_label_with_what_the_catalogue_says(parts):
         assert workspace.root in Path(sample.filepath).parents
 
 
-def test_the_pose_is_drawn_in_every_panel_with_the_skeletons_edges(parts):
+def strip_ids(value):
+    """Without what differs between two equal samples."""
+    if isinstance(value, dict):
+        return {
+            k: strip_ids(v) for k, v in value.items() if k not in ("_id", "_rand", "_dataset_id", "created_at", "last_modified_at")
+        }
+    return value
+
+
+def test_what_is_inserted_at_once_is_what_fiftyone_would_have_stored(parts):
+    workspace, catalogue, arrays = parts
+    build_dataset(workspace, catalogue, arrays)
+    import fiftyone as fo
+
+    rows = [
+        Row(
+            filepath=f"/nowhere/{n}.mp4",
+            metadata={
+                "size_bytes": 9, "mime_type": "video/mp4", "frame_width": 480, "frame_height": 320, "frame_rate": 6.0,
+                "total_frame_count": 12, "duration": 2.0, "encoding_str": "avc1",
+            },
+            labels={"label": ("write", None), "proposal": ("phone", 0.5) if n else None},
+            values={"tubelet": f"t{n}", "loss": 0.25, "verdict": None, "neighbours": ["a", "b"]},
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    slow, fast = fo.Dataset("slow", overwrite=True), fo.Dataset("fast", overwrite=True)
+    try:
+        for dataset in (slow, fast):
+            declare_fields(dataset)
+        slow.add_samples([make_sample(row) for row in rows], progress=False)
+        ids = insert_rows(fast, rows)
+        assert fast.values("id") == ids
+        stored = [[strip_ids(d) for d in dataset._sample_collection.find().sort("filepath")] for dataset in (slow, fast)]
+        assert stored[0] == stored[1]
+        assert fast.get_field_schema().keys() == slow.get_field_schema().keys()
+        assert fast.match_frames({}).count() == 0
+        assert fast.first().label.label == "write"
+    finally:
+        slow.delete()
+        fast.delete()
+
+
+def test_the_panel_counts_what_is_decided_and_what_is_left(parts):
     workspace, catalogue, arrays = parts
     dataset = build_dataset(workspace, catalogue, arrays)
-    skeleton = workspace.taxonomy.skeleton
-    assert dataset.default_skeleton.labels == list(skeleton.nodes)
-    assert [tuple(edge) for edge in dataset.default_skeleton.edges] == list(skeleton.edges)
-    for figures in dataset.values("pose.keypoints.points"):
-        assert len(figures) == 4
-        for panel, points in enumerate(np.array(figures)):
-            shoulders = points[[11, 12], 0] * 972
-            assert (panel * 244 <= shoulders).all()
-            assert (shoulders <= panel * 244 + 240).all()
-            assert np.isnan(points[25:]).all()
+    scores = {score.tubelet_id: score for score in catalogue.list_scores(AXIS)}
+    wrong = {tubelet: 1 - np.exp(-score.loss) for tubelet, score in scores.items()}
+    before = count_progress(dataset)
+    assert (before["total"], before["reviewed"], before["verdicts"], before["stop"]) == (18, 0, {}, False)
+    assert before["expected"] == pytest.approx(sum(wrong.values()), abs=0.01)
+    assert sum(pair["n"] for pair in before["pairs"]) == 18
+    waiting = list_waiting(dataset.load_saved_view("Most suspect first"), 4)
+    ranked = [score.tubelet_id for score in catalogue.list_scores(AXIS)]
+    cards = list_cards(dataset, waiting)
+    assert [card["tubelet"] for card in cards] == ranked[:4]
+    assert cards[0]["label"] == scores[ranked[0]].label
+    assert cards[0]["p_wrong"] == pytest.approx(wrong[ranked[0]])
+    near = show_neighbours(dataset, cards[0])
+    assert len(near) == 6
+    assert {(other["student"], other["lesson"]) for other in near}.isdisjoint({(cards[0]["student"], cards[0]["lesson"])})
+    decide(dataset, waiting[:1], "ambiguous", curator="cy")
+    decide(dataset, waiting[1:2], "keep", curator="cy")
+    after = count_progress(dataset)
+    assert (after["reviewed"], after["verdicts"]) == (2, {"ambiguous": 1, "kept": 1})
+    assert after["expected"] == pytest.approx(sum(wrong.values()) - wrong[ranked[0]] - wrong[ranked[1]], abs=0.01)
+    assert list_waiting(dataset.load_saved_view("Most suspect first"), 2, skip=waiting[2:3]) == [
+        waiting[3],
+        *list_waiting(dataset.load_saved_view("Most suspect first"), 9)[2:3],
+    ]
+    (chosen,) = count_progress(dataset, waiting[3:4])["pairs"]
+    assert (chosen["label"], chosen["suggested"], chosen["n"]) == (cards[3]["label"], cards[3]["suggested"], 1)
+    decide(dataset, dataset.values("id"), "keep", curator="cy")
+    assert count_progress(dataset)["stop"] is True
+
+
+def test_what_another_curator_decided_meanwhile_is_shown(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    tubelets = dataset.values("tubelet")
+    sync_verdicts(dataset, catalogue, AXIS)
+    assert sync_verdicts(dataset, catalogue, AXIS) == {}
+    record_verdict(catalogue, tubelets[:2], AXIS, "drop", curator="di")
+    changed = sync_verdicts(dataset, catalogue, AXIS)
+    assert [change["verdict"] for change in changed.values()] == ["dropped", "dropped"]
+    assert by_tubelet(dataset, "curator")[tubelets[1]] == "di"
+    decide(dataset, dataset.values("id")[4:5], "keep", curator="cy")
+    assert sync_verdicts(dataset, catalogue, AXIS) == {}
+    assert set(decide(dataset, [], "undo", curator="di").tubelet_ids) == set(tubelets[:2])
+    assert by_tubelet(dataset, "verdict")[tubelets[4]] == "kept"
+
+
+def test_the_map_of_motions_is_one_that_fiftyone_shows(parts):
+    workspace, catalogue, arrays = parts
+    dataset = build_dataset(workspace, catalogue, arrays)
+    assert dataset.list_brain_runs() == [MAP]
+    assert dataset.load_brain_results(MAP).points.shape == (18, 2)
+    assert set(dataset.list_workspaces()) == {"review", "map"}
 
 
 def test_the_views_are_in_the_order_that_they_promise(parts):
@@ -161,7 +249,7 @@ def test_an_axis_without_labels_gives_an_empty_review_with_all_fields(parts):
     workspace, catalogue, arrays = parts
     dataset = build_dataset(workspace, catalogue, arrays, axis="posture")
     assert len(dataset) == 0
-    assert {"label", "loss", "verdict", "pose"} <= set(dataset.get_field_schema())
+    assert {"label", "loss", "verdict", "p_wrong"} <= set(dataset.get_field_schema())
     assert "Highest loss first" in dataset.list_saved_views()
     assert read_link(dataset).axis.id == "posture"
     dataset.delete()
@@ -177,8 +265,8 @@ def test_media_that_has_gone_leaves_its_labels_out_and_says_so(parts):
     workspace, catalogue, arrays = parts
     clip = catalogue.list_clips()[0]
     hidden = Path(clip.uri).rename(Path(clip.uri).with_suffix(".away"))
-    for strip in (workspace.root / "crops" / "tubelets" / clip.id).iterdir():
-        strip.unlink()
+    for tile in (workspace.root / "crops" / "tubelets" / clip.id).iterdir():
+        tile.unlink()
     try:
         dataset = build_dataset(workspace, catalogue, arrays)
         assert len(dataset) == 9

@@ -99,7 +99,7 @@ def test_a_refused_click_says_why_and_writes_nothing(review_app, name, samples, 
 def test_the_simulated_curator_says_what_is_missing(review_app):
     with pytest.raises(UnknownName, match="unknown dataset 'nothing'"):
         SimulatedCurator(review_app.url, "nothing").look(1)
-    with pytest.raises(UnknownName, match=r"unknown view 'nothing'; known: .*highest-loss-first"):
+    with pytest.raises(UnknownName, match=r"unknown view 'nothing'; known: .*most-suspect-first"):
         SimulatedCurator(review_app.url, review_app.dataset, view="nothing").look(1)
     with pytest.raises(ServerError, match=r"FiftyOne at http://127\.0\.0\.1:1: /graphql: .*refused"):
         SimulatedCurator("http://127.0.0.1:1", review_app.dataset).look(1)
@@ -126,7 +126,7 @@ def test_commands_beside_a_running_app(review_app):
     code, lines, _ = run_curate("review", "open", "-w", root, "--port", port, "--no-browser", "--json")
     opened = json.loads(lines[-1])
     assert (code, opened["samples"], opened["running"], opened["problems"]) == (0, 18, True, {})
-    assert opened["page"] == f"{review_app.url}/datasets/school-behaviour?view=highest-loss-first"
+    assert opened["page"] == f"{review_app.url}/datasets/school-behaviour?view=most-suspect-first&workspace=review"
     assert [tile.verdict for tile in curator.look(4)] == ["dropped", "dropped", None, None]
 
 

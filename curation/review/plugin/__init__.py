@@ -1,6 +1,7 @@
-"""FiftyOne plug-in: Keep, Drop, Relabel and Undo on the selected labels or the open one. A thin shell over `curation.review`.
+"""FiftyOne plug-in: Keep, Drop, Relabel, Ambiguous and Undo on the selected labels, the open one, or the panel's.
 
-FiftyOne loads a copy of this file from the workspace; everything it needs is imported from the installed package.
+A thin shell over `curation.review`. FiftyOne loads a copy of this file from the workspace; everything it needs is imported from the
+installed package. The panel and the keys are in ``dist/index.umd.js``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,22 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from curation.review.decide import decide, read_link
+from curation.review.decide import decide, read_link, sync_verdicts
+from curation.review.looks import select_pair
+from curation.review.panel import count_progress, describe_values, list_cards, list_waiting, show_neighbours
 from schemas.errors import CurationError
 
 __all__ = ["register"]
+
+AHEAD = 6
+"""How many labels the panel knows in advance."""
+
+
+def _find_chosen(ctx: Any) -> list[str]:
+    """Return what a decision is about: the open sample, else the selected ones, else the panel's."""
+    if ctx.current_sample:
+        return [ctx.current_sample]
+    return list(ctx.selected) or [card for card in [ctx.params.get("card")] if card]
 
 
 class _Decision(foo.Operator):  # type: ignore[misc]
@@ -44,7 +57,7 @@ class _Decision(foo.Operator):  # type: ignore[misc]
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Record the decision, show it on the page, and say what was done; a refusal is a message, and changes nothing."""
-        chosen = [ctx.current_sample] if ctx.current_sample else list(ctx.selected)
+        chosen = _find_chosen(ctx)
         if not chosen and self.kind != "undo":
             return _refuse(ctx, f"Select the labels to {self.kind} first: tick the box on their corner, or open one")
         try:
@@ -52,15 +65,26 @@ class _Decision(foo.Operator):  # type: ignore[misc]
         except CurationError as error:
             return _refuse(ctx, str(error))
         ctx.ops.notify(done.message, variant="success")
-        if not ctx.current_sample:
+        if ctx.selected and not ctx.current_sample:
             ctx.ops.clear_selected_samples()
-        ctx.ops.reload_dataset()  # reload_samples leaves the tiles as they were drawn (FiftyOne 1.22)
-        return {"done": True, "message": done.message, "tubelets": done.tubelet_ids}
+        ctx.trigger("@curate/review/show", {"open": _read_open(ctx)})
+        return {"done": True, "message": done.message, "tubelets": done.tubelet_ids, "changed": done.changed}
+
+
+def _read_open(ctx: Any) -> dict[str, Any] | None:
+    """Return the open sample as the page knows samples."""
+    if not ctx.current_sample:
+        return None
+    from bson import ObjectId
+    from fiftyone.core.json import stringify
+
+    found: dict[str, Any] = stringify(ctx.dataset._sample_collection.find_one({"_id": ObjectId(ctx.current_sample)}))
+    return found
 
 
 def _refuse(ctx: Any, message: str) -> dict[str, Any]:
     ctx.ops.notify(message, variant="warning")
-    return {"done": False, "message": message, "tubelets": []}
+    return {"done": False, "message": message, "tubelets": [], "changed": {}}
 
 
 class Keep(_Decision):
@@ -75,6 +99,13 @@ class Drop(_Decision):
 
     kind, label = "drop", "Drop"
     description = "Leave this label out of every export"
+
+
+class Ambiguous(_Decision):
+    """Nobody could tell."""
+
+    kind, label = "ambiguous", "Ambiguous"
+    description = "Nobody could tell from what is seen: leave it out, and ask the annotators again (curate review apply)"
 
 
 class Undo(_Decision):
@@ -94,7 +125,7 @@ class Relabel(_Decision):
     def resolve_input(self, ctx: Any) -> Any:
         """Offer the axis' values; the one that the model suggests is chosen first, if it is one for all."""
         inputs = types.Object()
-        chosen = [ctx.current_sample] if ctx.current_sample else list(ctx.selected)
+        chosen = _find_chosen(ctx)
         title = types.View(label=f"Relabel {len(chosen)} label{'' if len(chosen) == 1 else 's'}")
         if not chosen:
             inputs.view("nothing", types.Warning(label="Select at least one label first"))
@@ -109,6 +140,64 @@ class Relabel(_Decision):
         return types.Property(inputs, view=title)
 
 
+class Look(foo.Operator):  # type: ignore[misc]
+    """What the panel shows."""
+
+    @property
+    def config(self) -> Any:
+        """Name and label."""
+        return foo.OperatorConfig(name="look", label="curate: look", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Return progress, confusions, the label at hand and those that come next, in the order of the page's view.
+
+        ``at`` is the sample to show first (the page's first undecided one where it is missing), ``skip`` those passed over.
+        """
+        from curation.store import Catalogue
+
+        if ctx.dataset is None or "curate" not in ctx.dataset.info:
+            return {"ours": False}
+        try:
+            link = read_link(ctx.dataset)
+            with Catalogue.open(link.workspace.catalogue_url, create=False) as catalogue:
+                changed = sync_verdicts(ctx.dataset, catalogue, link.axis.id)
+        except CurationError as error:
+            return {"ours": True, "problem": str(error)}
+        chosen = list(ctx.selected) or [s for s in [ctx.params.get("at")] if s]
+        waiting = list_waiting(ctx.view, AHEAD, skip=[*chosen, *ctx.params.get("skip", [])])
+        cards = list_cards(ctx.dataset, [*chosen[-1:], *waiting])
+        scope = list(ctx.selected) if len(ctx.selected) > 1 else _find_lasso(ctx)
+        return {
+            "ours": True,
+            "axis": link.axis.name,
+            "values": describe_values(link.axis),
+            "cards": cards,
+            "neighbours": {card["id"]: show_neighbours(ctx.dataset, card) for card in cards[:2]},
+            "progress": count_progress(ctx.dataset, scope),
+            "scope": len(scope),
+            "changed": changed,
+        }
+
+
+def _find_lasso(ctx: Any) -> list[str]:
+    """Return the samples that are lassoed in the map, if any are."""
+    lasso = getattr(ctx, "extended_selection", None) or {}
+    return list(lasso.get("selection") or [])
+
+
+class Pair(foo.Operator):  # type: ignore[misc]
+    """A cell of the confusion matrix."""
+
+    @property
+    def config(self) -> Any:
+        """Name and label."""
+        return foo.OperatorConfig(name="pair", label="curate: show a confused pair", unlisted=True)
+
+    def execute(self, ctx: Any) -> None:
+        """Show the labels that say ``label`` and look like ``suggested``."""
+        ctx.ops.set_view(select_pair(ctx.dataset, ctx.params["label"], ctx.params["suggested"]))
+
+
 def _here(cls: type[_Decision]) -> type[_Decision]:
     """Return the twin of an operator whose button is beside the open sample: FiftyOne gives an operator one place."""
     place = {"place": types.Places.SAMPLES_VIEWER_ACTIONS, "suffix": "_here", "__doc__": cls.__doc__}
@@ -117,6 +206,8 @@ def _here(cls: type[_Decision]) -> type[_Decision]:
 
 def register(plugin: Any) -> None:
     """Register the operators."""
-    for cls in (Drop, Relabel, Keep, Undo):
+    for cls in (Drop, Relabel, Keep, Ambiguous, Undo):
         plugin.register(cls)
         plugin.register(_here(cls))
+    plugin.register(Look)
+    plugin.register(Pair)

@@ -86,7 +86,7 @@ def test_the_same_decision_twice_is_one_row(labelled):
         ([0], "relabel", None, InvalidField, "verdict.value: expected a value for relabel"),
         ([0], "relabel", "dance", UnknownName, "unknown value of axis behaviour 'dance'; known: attend, write"),
         ([0], "keep", "write", InvalidField, "verdict.value"),
-        ([0], "burn", None, InvalidField, "verdict.kind: expected drop, relabel, keep or undo, got burn"),
+        ([0], "burn", None, InvalidField, "verdict.kind: expected drop, relabel, keep, ambiguous or undo, got burn"),
     ],
 )
 def test_a_refusal_names_the_cause_and_writes_nothing(labelled, pick, kind, value, error, match):

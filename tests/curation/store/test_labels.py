@@ -72,6 +72,8 @@ def test_majority_as_a_slow_model_says(said):
     expected = max(ballots, key=lambda v: (ballots.count(v), max(i for i, b in enumerate(ballots) if b == v)))
     (label,) = resolve_labels([_label(*entry) for entry in said], [])
     assert label.original.value == expected
+    assert label.n_annotators == len(ballots)
+    assert label.agreement == pytest.approx(ballots.count(expected) / len(ballots))
 
 
 def _stand(kinds):
@@ -88,7 +90,7 @@ def _stand(kinds):
     return left
 
 
-@given(st.lists(st.sampled_from(["drop", "keep", "read", "write", "undo"]), max_size=20))
+@given(st.lists(st.sampled_from(["drop", "ambiguous", "keep", "read", "write", "undo"]), max_size=20))
 @settings(max_examples=300, deadline=None)
 def test_verdicts_as_a_slow_model_says(actions):
     verdicts = [
@@ -98,7 +100,7 @@ def test_verdicts_as_a_slow_model_says(actions):
     at = _stand(actions)
     assert standing == (None if at is None else verdicts[at])
     (label,) = resolve_labels([_label("x", "phone", 1)], verdicts)
-    assert label.dropped == (at is not None and actions[at] == "drop")
+    assert label.dropped == (at is not None and actions[at] in ("drop", "ambiguous"))
     assert label.span.value == (actions[at] if at is not None and actions[at] in VALUES else "phone")
 
 

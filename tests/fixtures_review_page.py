@@ -1,0 +1,94 @@
+"""The review's page in a real browser, opened with as little as it needs and closed however a test ends."""
+
+import os
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = Path(os.environ.get("CURATE_CHROMIUM", "/usr/bin/chromium"))
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--mute-audio", "--disable-extensions",
+)  # fmt: skip
+TILE = "[data-cy='fo-grid'] [data-cy='looker']"
+CARD = "[data-cy='cr-card']"
+
+
+@pytest.fixture(scope="module")
+def review_browser():
+    """One browser for a module."""
+    if not CHROMIUM.exists():
+        reason = f"{CHROMIUM} is not installed (`apt install chromium`, or name one in CURATE_CHROMIUM)"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@pytest.fixture
+def open_review(review_browser):
+    """The function that opens the page of an app, most suspect first, with the panel; a context manager that closes it."""
+
+    @contextmanager
+    def open_page(app, query="?view=most-suspect-first&workspace=review"):
+        opened = review_browser.new_page(viewport={"width": 1600, "height": 1000})
+        try:
+            opened.set_default_timeout(60_000)
+            opened.strangers = []
+            opened.on("requestfinished", lambda request: _note_stranger(opened, app, request.url))
+            opened.goto(f"{app.url}/datasets/{app.dataset}{query}")
+            opened.locator(TILE).first.wait_for()
+            opened.locator(CARD).wait_for()
+            offer = opened.get_by_text("Dismiss", exact=True)
+            offer.wait_for()
+            offer.click()
+            offer.wait_for(state="hidden")
+            if opened.locator("#modal.modalon").count():  # the app remembers an open sample
+                opened.keyboard.press("Escape")
+            yield opened
+        finally:
+            opened.close()
+
+    return open_page
+
+
+def _note_stranger(page, app, url):
+    if not url.startswith((app.url, "data:", "blob:")):
+        page.strangers.append(url)
+
+
+def read_tile(page, n):
+    """The chips of a tile, in one look: the page draws its tiles anew after a verdict."""
+    script = (
+        "([tile, n]) => [...(document.querySelectorAll(tile)[n]?.querySelectorAll('[data-cy^=tag-]') ?? [])].map(e => e.innerText)"
+    )
+    return page.evaluate(script, [TILE, n])
+
+
+def read_progress(page):
+    """(reviewed, total) as the panel says."""
+    return tuple(map(int, re.match(r"(\d+) of (\d+) reviewed", page.locator("[data-cy='cr-progress']").inner_text()).groups()))
+
+
+def select(page, n):
+    tile = page.locator(TILE).nth(n)
+    tile.hover()
+    tile.locator("[data-cy='looker-checkbox-']").click()
+
+
+def wait_for_card(page, sample):
+    page.locator(f"{CARD}[data-sample='{sample}']").wait_for()
+
+
+def wait_until(true, what):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
