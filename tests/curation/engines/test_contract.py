@@ -59,7 +59,8 @@ def test_parts_come_in_order_and_one_stage_serves_many(run, tmp_path):
         3: ["begun", (2, None), (3, 2), (0, 0.0), (0, 1.0), "done"],
         4: ["begun", (2, None), (3, 0), "done"],
     }
-    assert len(list(tmp_path.glob("pid-*"))) == len(list(tmp_path.glob("closed-*"))) == 2
+    opened, closed = (len(list(tmp_path.glob(f"{what}-*"))) for what in ("pid", "closed"))
+    assert 1 <= opened == closed <= 2  # on a busy machine one worker may be done with all before the other is ready
 
 
 def test_no_tasks_start_no_process(run, tmp_path):
