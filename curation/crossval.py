@@ -79,7 +79,7 @@ def assign_folds(label: NDArray[np.str_], group: NDArray[np.str_], *, n_folds: i
 def cross_validate(
     sequences: SequenceSet,
     *,
-    model: str = "cnn-lstm",
+    model: str = "default",
     n_folds: int | None = 5,
     test_group: str | None = None,
     seed: int = 0,

@@ -17,6 +17,7 @@ MODELS = Registry(
     {
         "cnn-lstm": "backends.behaviour.cnn_lstm:CnnLstm",
         "cnn-lstm-motion": "backends.behaviour.cnn_lstm_motion:CnnLstmMotion",
+        "default": "backends.behaviour.default:Default",
         "drn-lstm": "backends.behaviour.drn_lstm:DrnLstm",
         "extra-trees": "backends.behaviour.trees:ExtraTrees",
         "logreg": "backends.behaviour.logreg:LogisticModel",

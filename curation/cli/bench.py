@@ -13,6 +13,7 @@ BENCHMARKS = {
     "models": "curation.benchmarks.models:bench_models",
     "people": "curation.benchmarks.people:bench_people",
     "rank": "curation.benchmarks.rank:bench_rank",
+    "review": "curation.benchmarks.review:bench_review",
     "vision": "curation.benchmarks.vision:bench_vision",
 }
 IN_PARTS = {"models", "people", "vision"}

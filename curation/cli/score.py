@@ -80,7 +80,7 @@ def rank(out: Path, as_json: bool, **said: Any) -> None:
 
 @click.command()
 @click.option("--sequences", type=_PATH, required=True, help="s.npz: pose, label and group.")
-@click.option("--model", required=True, help="Which model to train; an unknown name lists the known.")
+@click.option("--model", default="default", show_default=True, help="Which model to train; an unknown name lists the known.")
 @click.option("--folds", default="5", show_default=True, metavar="K|all", help="Folds by group; all = one a group.")
 @click.option("--test-group", help="Hold out this group only, and train on all others.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)

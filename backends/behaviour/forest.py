@@ -1,0 +1,123 @@
+"""Extremely randomised trees over what a sequence is in sum, as tensors: grown by scikit-learn, asked by torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["Forest", "choose_pairs", "grow_forest", "summarise"]
+
+_MAX_PAIRS = 120
+
+
+def choose_pairs(n_nodes: int) -> NDArray[np.int64]:
+    """Return (P, 2) at most 120 pairs of keypoints, spread evenly over all there are."""
+    pairs = np.stack(np.triu_indices(n_nodes, 1), axis=1)
+    at = np.unique(np.round(np.linspace(0, len(pairs) - 1, _MAX_PAIRS)).astype(np.int64)) if len(pairs) else np.zeros(0, np.int64)
+    return pairs[at].astype(np.int64)
+
+
+def summarise(features: Tensor, pairs: Tensor, n_dims: int) -> Tensor:
+    """Return (B, S): mean, spread, least and largest value over time of every channel and of the differences of pairs of keypoints.
+
+    Of the channels also the mean change from frame to frame and the change from the first frame to the last. Only frames in which a
+    point is seen count; 0 where it never is.
+
+    Args:
+        features: (B, T, V, F), of which the first `n_dims` are x, y[, z] and the last marks seen points.
+        pairs: (P, 2) keypoints.
+        n_dims: 2 or 3.
+    """
+    seen = features[..., -1:]
+    both = seen[:, :, pairs[:, 0]] * seen[:, :, pairs[:, 1]]
+    apart = features[:, :, pairs[:, 0], :n_dims] - features[:, :, pairs[:, 1], :n_dims]
+    values = features[..., :-1]
+    steps = (values[:, 1:] - values[:, :-1]).abs() * seen[:, 1:] * seen[:, :-1]
+    change = steps.sum(dim=1) / max(features.shape[1] - 1, 1)
+    drift = (values[:, -1] - values[:, 0]) * seen[:, -1] * seen[:, 0]
+    parts = [*_describe(values, seen), change, drift, *_describe(apart, both)]
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+def _describe(values: Tensor, seen: Tensor) -> list[Tensor]:
+    """Return mean, standard deviation, minimum and maximum (B, V, F) over the frames of (B, T, V, F) that are seen."""
+    count = seen.sum(dim=1)
+    mean = (values * seen).sum(dim=1) / count.clamp(min=1)
+    spread = (((values - mean[:, None]) * seen) ** 2).sum(dim=1) / count.clamp(min=1)
+    never = count == 0
+    low = torch.where(seen > 0, values, 1e9).amin(dim=1).masked_fill(never, 0.0)
+    high = torch.where(seen > 0, values, -1e9).amax(dim=1).masked_fill(never, 0.0)
+    return [mean, spread.sqrt(), low, high]
+
+
+class Forest(nn.Module):
+    """Trees as one list of nodes; `left` and `right` are the children (itself in a leaf), `feature` and `threshold` the question.
+
+    `value` (nodes, K) holds the training shares of a leaf, `roots` where each tree starts, `depth` how long the longest way is.
+    """
+
+    left: Tensor
+    right: Tensor
+    feature: Tensor
+    threshold: Tensor
+    value: Tensor
+    roots: Tensor
+
+    def __init__(self, *, n_nodes: int, n_trees: int, depth: int, n_classes: int) -> None:
+        super().__init__()
+        self.depth = depth
+        for name in ("left", "right", "feature"):
+            self.register_buffer(name, torch.zeros(n_nodes, dtype=torch.int32))
+        self.register_buffer("threshold", torch.zeros(n_nodes))
+        self.register_buffer("value", torch.zeros(n_nodes, n_classes))
+        self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.int32))
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """Return (B, K) probabilities for (B, S) features."""
+        node = self.roots.long()[None].expand(len(flat), -1)
+        for _ in range(self.depth):
+            below = flat.gather(1, self.feature[node].long()) <= self.threshold[node]
+            node = torch.where(below, self.left[node], self.right[node]).long()
+        return self.value[node].mean(dim=1)
+
+    def check(self, n_features: int) -> None:
+        """Raise ValueError if a node points outside the trees or asks for a feature that there is not."""
+        limits = {"left": len(self.left), "right": len(self.left), "feature": n_features, "roots": len(self.left)}
+        for name, limit in limits.items():
+            array = getattr(self, name)
+            if array.numel() == 0 or int(array.min()) < 0 or int(array.max()) >= limit:
+                raise ValueError(f"{name} points outside the trees")
+
+
+def grow_forest(
+    flat: NDArray[np.float32], label: NDArray[np.int64], *, n_classes: int, n_trees: int, seed: int
+) -> tuple[Forest, dict[str, int]]:
+    """Return a forest (P. Geurts, D. Ernst, L. Wehenkel, "Extremely randomized trees", 2006) and the sizes it is built from."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    fitted = ExtraTreesClassifier(n_trees, min_samples_leaf=2, random_state=seed).fit(flat, label)
+    trees = [estimator.tree_ for estimator in fitted.estimators_]
+    starts = np.cumsum([0, *(tree.node_count for tree in trees)])
+    size = {"n_nodes": int(starts[-1]), "n_trees": n_trees, "depth": max(int(tree.max_depth) for tree in trees)}
+    forest = Forest(**size, n_classes=n_classes)
+    for tree, start in zip(trees, starts, strict=False):
+        _copy_tree(forest, tree, int(start), fitted.classes_)
+    forest.roots.copy_(torch.from_numpy(starts[:-1]))
+    return forest, size
+
+
+def _copy_tree(forest: Forest, tree: Any, start: int, columns: NDArray[np.int64]) -> None:
+    rows = slice(start, start + tree.node_count)
+    leaf, own = tree.children_left < 0, start + np.arange(tree.node_count)
+    forest.left[rows] = torch.from_numpy(np.where(leaf, own, start + tree.children_left).astype(np.int32))
+    forest.right[rows] = torch.from_numpy(np.where(leaf, own, start + tree.children_right).astype(np.int32))
+    forest.feature[rows] = torch.from_numpy(np.where(leaf, 0, tree.feature).astype(np.int32))
+    forest.threshold[rows] = torch.from_numpy(tree.threshold.astype(np.float32))
+    shares = tree.value[:, 0] / tree.value[:, 0].sum(axis=1, keepdims=True)
+    block = np.zeros((tree.node_count, forest.value.shape[1]), np.float32)
+    block[:, columns] = shares
+    forest.value[rows] = torch.from_numpy(block)

@@ -1,0 +1,56 @@
+"""`curate bench models`: the split, the table and the figures that are missed."""
+
+import numpy as np
+import pytest
+
+from curation.benchmarks.models import Run, count_parameters, describe_models, measure_latency, measure_model, split_lessons
+
+
+def run(f1, **other):
+    facts = {"random_f1": 0.95, "ece": 0.02, "n_params": 10, "latency_ms": 1.0, "train_s": 1.0} | other
+    return Run(f1=f1, **facts)
+
+
+def test_lessons_never_stand_on_both_sides_but_in_the_random_column():
+    group = np.repeat([f"lesson-{i}" for i in range(18)], 10)
+    grouped, leaky = (split_lessons(group, seed=3, random=random) for random in (False, True))
+    assert grouped.sum() == leaky.sum() == 60
+    assert not set(group[grouped]) & set(group[~grouped])
+    assert len(set(group[leaky])) > 10
+
+
+def test_a_model_is_measured_by_group_and_at_random(sequence_factory):
+    from backends.behaviour import MODELS
+
+    data = sequence_factory(160, n_groups=8, n_frames=6, seed=4)
+    found = measure_model(MODELS.load("logreg"), data, seed=0)
+    assert 0.4 < found.f1 <= 1
+    assert 0.4 < found.random_f1 <= 1
+    assert 0 <= found.ece < 0.5
+    assert found.train_s > 0
+    model = MODELS.load("logreg")().fit(data)
+    assert count_parameters(model) == sum(array.size for array in model._arrays.values()) == found.n_params
+    assert 0 < measure_latency(model, data.pose[:1], times=3) < 1000
+
+
+def test_the_table_names_what_is_missed():
+    found = {
+        "lstm": [run(0.80), run(0.82)], "resnet1d": [run(0.85), run(0.85)], "drn-lstm": [run(0.84), run(0.84)],
+        "default": [run(0.86, latency_ms=6.0), run(0.88, latency_ms=6.0)],
+    }  # fmt: skip
+    result = describe_models(found, [run(0.9, random_f1=np.nan)])
+    assert result.missed == (
+        "drn-lstm 0.840 is not above resnet1d 0.850",
+        "default 0.870 is not 0.03 above resnet1d 0.850",
+        "default takes 6.0 ms a tubelet, wanted 5",
+        "cnn-lstm reaches 0.900 on three classes, wanted 0.95",
+    )
+    assert result.line == "models on rendered lessons, 2 rounds: best default with macro-F1 0.870"
+    assert "0.810 ± 0.127" in result.rows[1]
+    assert result.data["three"][0]["random_f1"] is None
+
+
+@pytest.mark.parametrize("values", [[0.5], [np.nan, 0.5]])
+def test_one_round_or_no_random_column_has_no_interval(values):
+    row = describe_models({"lstm": [run(0.7, random_f1=v) for v in values]}, []).rows[1]
+    assert ("0.500" in row) == (len(values) == 1)
