@@ -89,11 +89,15 @@ def _check_crops(crops: object, n: int) -> None:
 
 
 def read_sequences(path: str | Path) -> SequenceSet:
-    """Read a sequence file.
+    """Read a sequence file, or a CSV of landmark rows (see `schemas.landmark_rows`).
 
     Raises:
         FormatError: if it is not an npz, misses an array, holds pickled objects, or an array has another shape.
     """
+    if Path(path).suffix.lower() == ".csv":
+        from schemas.landmark_rows import read_landmark_rows
+
+        return read_landmark_rows(path)
     wanted = ("pose", "label", "group")
     try:
         with np.load(path, allow_pickle=False) as data:
