@@ -17,11 +17,11 @@ from attrs import evolve, field, frozen
 
 from curation.config import Preannotation, Workspace
 from curation.engines import ENGINES
-from curation.engines.base import Advanced, Begun
+from curation.engines.base import Advanced, Begun, Event
 from curation.engines.people import list_options
 from curation.proposals import Proposer, load_proposer
 from curation.tubelets import plan_windows, sample_frames, stack_poses
-from schemas.errors import InvalidField, UnknownName
+from schemas.errors import CurationError, InvalidField, UnknownName
 from schemas.records import Clip
 
 if TYPE_CHECKING:
@@ -107,25 +107,24 @@ def preannotate(
     todo = _list_todo(catalogue, clips, name_pipeline(settings))
     if not todo:
         return PreannotateResult(there=len(clips), seconds=time.monotonic() - started)
-    desk = Desk(
-        catalogue=catalogue,
-        arrays=arrays,
-        pipeline=name_pipeline(settings),
-        window=settings.window,
-        fps=settings.fps,
-        taxonomy=workspace.taxonomy,
-        proposer=proposer or load_proposer(),
-    )
-    book = _Book(todo, desk, settings, progress)
     options = list_options(settings) | {"threads": runner.count_threads(len(todo))}
+    book: _Book | None = None
     with closing(runner.run(todo, STAGE, options=options)) as events:
         for event in events:
-            if isinstance(event, Begun):
-                book.begin(event.index)
-            elif isinstance(event, Advanced):
-                book.advance(event.index, event.units, event.part)
-            else:
-                book.end(event.index, event.error)
+            if book is None:  # the first worker is at work by now: what this process needs itself takes seconds to load
+                desk = Desk(
+                    catalogue=catalogue,
+                    arrays=arrays,
+                    pipeline=name_pipeline(settings),
+                    window=settings.window,
+                    fps=settings.fps,
+                    taxonomy=workspace.taxonomy,
+                    proposer=proposer or load_proposer(),
+                )
+                book = _Book(todo, desk, settings, progress)
+            book.hear(event)
+    if book is None:
+        raise CurationError("the engine has said nothing of its tasks")
     return evolve(book.result, there=len(clips) - len(todo), frames=book.state.frames, seconds=time.monotonic() - started)
 
 
@@ -205,6 +204,15 @@ class _Book:
         self._open: dict[int, ClipRecorder] = {}
         self.result = PreannotateResult()
         self.state = PreannotateProgress(n_frames=sum(self._planned), n_clips=len(clips))
+
+    def hear(self, event: Event) -> None:
+        """Take note of what an engine says."""
+        if isinstance(event, Begun):
+            self.begin(event.index)
+        elif isinstance(event, Advanced):
+            self.advance(event.index, event.units, event.part)
+        else:
+            self.end(event.index, event.error)
 
     def begin(self, index: int) -> None:
         """Begin a clip, or begin it anew."""
