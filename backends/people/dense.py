@@ -25,7 +25,7 @@ __all__ = ["BODIES", "FACES", "DenseNetwork", "DenseSpec", "Finds", "blend_finds
 
 _STEP = 32
 _MOST_PIXELS = 2.6e6
-_MOST_CANVASES = 8
+_MOST_CANVASES = 12
 _SAME = 0.3
 
 

@@ -20,6 +20,8 @@ _LEAST_SHARE, _MOST_SHARE = 0.001, 0.5
 _LEAST_OF_PERSON = 0.25
 """And by the area of the smallest person followed."""
 _WIDTH = 160
+_SHARES = (3, 2)
+"""Parts of the picture's width and height that are looked at, smallest first; few, since networks are made for each size."""
 
 
 class Schedule:
@@ -71,17 +73,18 @@ def _have_passed(wait: float, seconds: float) -> bool:
 
 
 def choose_area(sought_xyxy: NDArray[np.float32], width: int, height: int) -> Area | None:
-    """Return the part of a picture to look at: half as wide and high, with the first of the boxes (N, 4) px in its middle.
+    """Return the part of a picture to look at: a third or half as wide and high, the first of the boxes (N, 4) px in its middle.
 
-    At the edge of the picture the box is nearer to that edge. None if it is too large for that, grown by half.
+    At the edge of the picture the box is nearer to that edge. None if it is too large for half, grown by half.
     """
     box = _grow(sought_xyxy[:1], 0.5)[0]
-    size = np.array([-(-width // 2), -(-height // 2)])
-    if (box[2:] - box[:2] > size).any():
-        return None
-    corner = np.clip(np.round((box[:2] + box[2:]) / 2 - size / 2), 0, [width, height] - size).astype(int)
-    left, top = corner.tolist()
-    return left, top, left + int(size[0]), top + int(size[1])
+    for share in _SHARES:
+        size = np.array([-(-width // share), -(-height // share)])
+        if (box[2:] - box[:2] <= size).all():
+            corner = np.clip(np.round((box[:2] + box[2:]) / 2 - size / 2), 0, [width, height] - size).astype(int)
+            left, top = corner.tolist()
+            return left, top, left + int(size[0]), top + int(size[1])
+    return None
 
 
 class Stir:

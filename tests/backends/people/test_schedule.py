@@ -54,16 +54,17 @@ def test_a_rarest_below_every_is_every():
 @pytest.mark.parametrize(
     ("box", "area"),
     [
-        ((400, 200, 500, 300), (210, 115, 690, 385)),
-        ((0, 0, 50, 80), (0, 0, 480, 270)),
-        ((900, 500, 960, 540), (480, 270, 960, 540)),
+        ((400, 200, 500, 300), (290, 160, 610, 340)),
+        ((400, 200, 500, 340), (210, 135, 690, 405)),
+        ((0, 0, 50, 80), (0, 0, 320, 180)),
+        ((900, 500, 960, 540), (640, 360, 960, 540)),
         ((300, 100, 500, 350), None),
     ],
 )
-def test_the_part_that_is_looked_at_is_a_quarter_around_the_first_box(box, area):
+def test_the_part_that_is_looked_at_lies_around_the_first_box(box, area):
     assert choose_area(np.float32([box, (0, 0, 960, 540)]), 960, 540) == area
     whole = choose_area(np.float32([(10, 10, 20, 20)]), 961, 541)
-    assert whole == (0, 0, 481, 271)
+    assert whole == (0, 0, 321, 181)
 
 
 NOBODY = np.zeros((0, 4), np.float32)
