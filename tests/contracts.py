@@ -91,7 +91,7 @@ def _track_two(make, *, settle):
     for i in range(30):
         people = [make_pose(x=200 + 4 * i), make_pose(x=700 - 4 * i)][: 1 if i in (12, 13, 14) else 2]
 
-        def look(regions, people=people):
+        def look(regions, _, people=people):
             away = make_pose(x=480, y=400)
             near = [min(people, key=lambda p: abs(p[23:25, 0].mean() - x)) for x in regions[:, 0]]
             return as_poses(*(p if abs(p[23:25, 0].mean() - x) < 60 else away for p, x in zip(near, regions[:, 0], strict=True)))

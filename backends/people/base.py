@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -14,7 +14,10 @@ from schemas.checks import check_array
 from schemas.errors import InvalidField
 
 if TYPE_CHECKING:
+    from backends.people.covers import Cover
     from backends.people.pose import Poses
+
+    Look = Callable[[NDArray[np.float64], Sequence[Cover]], Poses]
 
 __all__ = ["Area", "Detections", "PersonDetector", "PersonTrack", "PersonTracker", "check_image"]
 
@@ -132,8 +135,8 @@ class PersonTracker(Protocol):
     needs_every_frame: ClassVar[bool]
     """Whether people have to be detected in every frame, since the tracker cannot see by itself."""
 
-    def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
-        """Go on to a frame. `look` is the landmark network on it: regions (N, 4) → poses."""
+    def carry(self, index: int, seconds: float, look: Look) -> None:
+        """Go on to a frame. `look` is the landmark network on it: regions (N, 4), and what to paint over in each → poses."""
         ...
 
     def join(self, index: int, seconds: float, found: Poses, area: Area | None = None) -> int:

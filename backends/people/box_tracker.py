@@ -8,8 +8,7 @@ Sources: Zhang et al., ByteTrack, ECCV 2022 (arXiv 2110.06864); Cao et al., Obse
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,9 @@ from backends.people.base import Area, PersonTrack
 from backends.people.body import boxes_from_poses
 from backends.people.pose import Poses
 from backends.people.trail import Trail
+
+if TYPE_CHECKING:
+    from backends.people.base import Look
 
 __all__ = ["BoxTracker", "ByteTracker", "OcSortTracker"]
 
@@ -50,7 +52,7 @@ class BoxTracker:
         """Return the library's tracker."""
         raise NotImplementedError
 
-    def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
+    def carry(self, index: int, seconds: float, look: Look) -> None:
         """Go on to a frame; nobody is looked at."""
         self._n_frames += 1
         self._looked = [*((i, t) for i, t in self._looked if seconds - t <= self._lost_after), (index, seconds)]

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from backends.people.dense import FACES, DenseNetwork, suppress_finds
+from backends.people.dense import FACES, DenseNetwork, Finds, suppress_finds
 from backends.people.detector import PlaceDetector
 from backends.people.places import FacePlace, Place
 from backends.people.pose import PoseEstimator
@@ -16,6 +16,10 @@ from backends.people.search import Search
 from backends.people.tiles import BodyFinder, TileSettings
 
 __all__ = ["FaceDetector", "FaceFinder", "FaceSettings"]
+
+_SURE, _OTHER = 0.3, 0.6
+"""From the first on a face is surely one; from the second on, by the size of the head, its middle is another head's."""
+_HEAD_BY_FACE = 1.25
 
 
 @frozen(kw_only=True)
@@ -27,7 +31,7 @@ class FaceSettings:
     `descend` tiles of the last one, was found.
     """
 
-    least_place: float = 0.18
+    least_place: float = 0.1
     shorts: tuple[tuple[int, ...], ...] = ((192,), (576, 864))
     descend: float = 3.0
 
@@ -50,12 +54,21 @@ class FaceFinder:
             finds = suppress_finds(
                 [self._network.find(image_rgb, short=n, least=self.settings.least_place, area=search.area) for n in group]
             )
-            for score, box, points in zip(finds.scores.tolist(), finds.boxes_xyxy, finds.points, strict=True):
-                yield FacePlace(score=score, box_xyxy=box, nose=points[2])
+            yield from _list_places(finds)
 
     def close(self) -> None:
         """Free the network."""
         self._network.close()
+
+
+def _list_places(finds: Finds) -> Iterator[FacePlace]:
+    """Yield the places, sure ones first, of these whoever is lower in the picture, and so in front, first."""
+    middles = (finds.boxes_xyxy[:, :2] + finds.boxes_xyxy[:, 2:]) / 2
+    sizes = _HEAD_BY_FACE * (finds.boxes_xyxy[:, 2:] - finds.boxes_xyxy[:, :2]).max(axis=1, initial=0)
+    heads = np.column_stack([middles, sizes])[finds.scores >= _SURE]
+    for i in np.lexsort([-middles[:, 1], finds.scores < _SURE]):
+        apart = np.linalg.norm(heads[:, :2] - middles[i], axis=1) > _OTHER * np.maximum(heads[:, 2], sizes[i])
+        yield FacePlace(score=float(finds.scores[i]), box_xyxy=finds.boxes_xyxy[i], nose=finds.points[i, 2], others=heads[apart])
 
 
 class FaceDetector(PlaceDetector):

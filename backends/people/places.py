@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from backends.people.body import compute_ious, find_heads, find_torsos
@@ -14,14 +14,20 @@ from backends.people.regions import narrow_regions, region_from_points, regions_
 __all__ = ["BodyPlace", "BoxPlace", "FacePlace", "Place"]
 
 _SAME_PLACE = 0.35
-_SAME_FACE = 1.0
+_SAME_FACE = 0.6
 _LEAST_FACE, _MOST_FACE = 0.65, 2.6
 """Size of a head by that of its face box; usually 1.1 to 1.5."""
 _LEAST_FIT = 0.4
 _LEAST_BODY = 0.45
 _TALLEST_HEAD = 0.6
 _SAME_BOX = 0.7
+_HEAD_BY_FACE = 1.25
+"""Diameter of a head by the side of its face box."""
 Array = NDArray[np.float64]
+
+
+def _nobody() -> Array:
+    return np.zeros((0, 3))
 
 
 class Place(Protocol):
@@ -47,6 +53,16 @@ class Place(Protocol):
         """The point (2,) px of the body that the detector is surest of."""
         ...
 
+    @property
+    def head(self) -> Array | None:
+        """The head (3,) = x, y, diameter in px; None if the place does not say where it is."""
+        ...
+
+    @property
+    def others(self) -> Array:
+        """Heads (K, 3) of other people that the detector has seen."""
+        ...
+
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
         """Whether a pose (33, 4) with its box (4,) is what the detector saw."""
         ...
@@ -69,6 +85,7 @@ class BodyPlace:
     centre: Array
     edge: Array
     shoulders: Array
+    others: Array = field(factory=_nobody)
 
     @property
     def regions(self) -> Array:
@@ -80,6 +97,11 @@ class BodyPlace:
     def anchor(self) -> Array:
         """The middle of the shoulders."""
         return self.shoulders
+
+    @property
+    def head(self) -> None:
+        """Not known: a body that is none often has its head on another's chest."""
+        return
 
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
         """The shoulders are where they were seen."""
@@ -105,6 +127,7 @@ class FacePlace:
     score: float
     box_xyxy: Array
     nose: Array
+    others: Array = field(factory=_nobody)
 
     @property
     def size(self) -> float:
@@ -122,11 +145,16 @@ class FacePlace:
         middle: Array = (self.box_xyxy[:2] + self.box_xyxy[2:]) / 2
         return middle
 
+    @property
+    def head(self) -> Array:
+        """Around the face."""
+        return np.array([*self.anchor, _HEAD_BY_FACE * self.size])
+
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
-        """The nose is where it was seen, and the head as large."""
-        head = find_heads(pose_px[None])[0, 2] / self.size
-        near = np.linalg.norm(pose_px[0, :2] - self.nose) < _SAME_FACE * self.size
-        return bool(near and _LEAST_FACE < head < _MOST_FACE)
+        """Nose and head are where they were seen, and the head is as large."""
+        head = find_heads(pose_px[None])[0]
+        apart = max(np.linalg.norm(pose_px[0, :2] - self.nose), np.linalg.norm(head[:2] - self.anchor))
+        return bool(apart < _SAME_FACE * self.size and _LEAST_FACE < head[2] / self.size < _MOST_FACE)
 
     def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
         """The face lies in their head."""
@@ -145,6 +173,7 @@ class BoxPlace:
 
     score: float
     box_xyxy: Array
+    others: Array = field(factory=_nobody)
 
     @property
     def least(self) -> float:
@@ -161,6 +190,11 @@ class BoxPlace:
         """The middle of the box's upper half."""
         x1, y1, x2, y2 = self.box_xyxy
         return np.array([(x1 + x2) / 2, 0.75 * y1 + 0.25 * y2])
+
+    @property
+    def head(self) -> None:
+        """Somewhere in the box."""
+        return
 
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
         """The head lies in the upper part of the box, and the body fills it: from head to hips, or all of it."""

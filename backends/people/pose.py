@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from backends.people.base import check_image
 from backends.people.body import boxes_from_poses, compute_ious
+from backends.people.covers import Cover, hide_others
 from backends.people.networks import LandmarkNetwork
 from backends.people.regions import crop_region, region_from_points, regions_from_boxes, to_frame, turn_upright
 from schemas.checks import check_array
@@ -22,6 +23,11 @@ __all__ = ["N_POINTS", "PoseEstimator", "Poses"]
 N_POINTS = 33
 _CENTRE, _EDGE = 33, 34
 _SURE = 0.5
+_LOWER, _SMALL = 0.05, 2.0
+"""How much further down than on the hips the region of a small body is centred, by its side; small: fewer than twice the network's
+pixels. Seated people's arms, hands and hips lie lower than guessed: 2 points of PCK on 73 rendered students, nothing lost."""
+_COARSE, _SHARPER = 1.3, 0.8
+"""A crop that has fewer pixels than 1.3 of the network's is sharpened by so much: small people are blurred by lens and codec."""
 _Look = tuple[NDArray[np.float64], float, NDArray[np.float64]]
 """Landmarks (39, 4) of the frame, score, world landmarks (33, 3)."""
 
@@ -102,27 +108,37 @@ class PoseEstimator:
         rows = np.arange(len(boxes))
         return pose[best, rows], scores[best, rows]
 
-    def estimate_regions(self, image_rgb: NDArray[np.uint8], regions: NDArray[Any]) -> Poses:
+    def estimate_regions(self, image_rgb: NDArray[np.uint8], regions: NDArray[Any], covers: Sequence[Cover] | None = None) -> Poses:
         """Return the poses in given regions (N, 4), one look each; `Poses.regions` follows the body into the next frame.
+
+        Args:
+            image_rgb: (H, W, 3) uint8.
+            regions: see above.
+            covers: N, the people to be painted over in each region; None = nobody.
 
         Raises:
             InvalidField: if the image is not RGB uint8.
         """
         image = check_image(image_rgb)
-        looks = [self._look(image, region) for region in np.asarray(regions, np.float64).reshape(-1, 4)]
+        given = np.asarray(regions, np.float64).reshape(-1, 4)
+        hidden = [None] * len(given) if covers is None else covers
+        looks = [self._look(image, region, cover) for region, cover in zip(given, hidden, strict=True)]
         if not looks:
             return Poses.empty()
         landmarks = np.stack([look[0] for look in looks])
         return Poses(
             pose_px=landmarks[:, :N_POINTS].astype(np.float32),
             scores=np.array([look[1] for look in looks], np.float32),
-            regions=region_from_points(landmarks[:, _CENTRE, :2], landmarks[:, _EDGE, :2]),
+            regions=_lower(region_from_points(landmarks[:, _CENTRE, :2], landmarks[:, _EDGE, :2]), self._network.side),
             world_m=np.stack([look[2] for look in looks]).astype(np.float32),
         )
 
-    def _look(self, image: NDArray[np.uint8], region: NDArray[np.float64]) -> _Look:
+    def _look(self, image: NDArray[np.uint8], region: NDArray[np.float64], cover: Cover | None) -> _Look:
         side = self._network.side
-        landmarks, score, world = self._network.find(crop_region(image, region, side))
+        crop = crop_region(image, region, side)
+        if region[2] < _COARSE * side:
+            crop = _sharpen(crop)
+        landmarks, score, world = self._network.find(crop if cover is None else hide_others(crop, region, cover))
         placed = landmarks.copy()
         placed[:, :2] = to_frame(landmarks[:, :2], region, side)
         placed[:, 2] *= region[2] / side
@@ -137,3 +153,18 @@ class PoseEstimator:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _lower(regions: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Return the regions (N, 4), those of small bodies further down, as the body stands."""
+    down = np.column_stack([-np.sin(regions[:, 3]), np.cos(regions[:, 3])])
+    shift = np.where(regions[:, 2] < _SMALL * side, _LOWER * regions[:, 2], 0)
+    return np.column_stack([regions[:, :2] + shift[:, None] * down, regions[:, 2:]])
+
+
+def _sharpen(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the crop with its details brought out (unsharp mask)."""
+    import cv2
+
+    sharp: NDArray[np.uint8] = cv2.addWeighted(crop, 1 + _SHARPER, cv2.GaussianBlur(crop, (7, 7), 2), -_SHARPER, 0)
+    return sharp

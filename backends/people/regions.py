@@ -18,6 +18,7 @@ __all__ = [
     "region_from_points",
     "regions_from_boxes",
     "regions_from_faces",
+    "to_crop",
     "to_frame",
     "turn_upright",
 ]
@@ -106,6 +107,15 @@ def to_frame(points: NDArray[Any], region: NDArray[Any], side: int) -> NDArray[n
     """Return crop points (..., 2), px of a crop of `side` px, as px of the full frame."""
     matrix = _matrix(region, side)
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def to_crop(points: NDArray[Any], region: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """Return frame points (..., 2) px as px of a crop of `side` px: the way back of `to_frame`."""
+    matrix = _matrix(region, side)
+    placed: NDArray[np.float64] = (np.asarray(points, np.float64) - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T.astype(
+        np.float64
+    )
+    return placed
 
 
 def turn_upright(vectors: NDArray[Any], region: NDArray[Any]) -> NDArray[np.float64]:

@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.people.base import Area, Detections
-from backends.people.body import boxes_from_poses, compute_ious, compute_oks, look_like_people, share_parts
+from backends.people.body import (
+    boxes_from_poses,
+    compute_ious,
+    compute_oks,
+    find_heads,
+    find_torsos,
+    look_like_people,
+    share_parts,
+)
+from backends.people.covers import cover_people
 from backends.people.places import Place
 from backends.people.pose import PoseEstimator, Poses
 
@@ -20,6 +29,8 @@ _SMALLER, _TINY = 0.6, 0.35
 _MUCH_SURER = 0.15
 _SURE, _SPECK = 0.55, 0.3
 _SAME_SIZE = 1.67
+_DOUBT, _STAYS = 0.2, 0.3
+"""A detector in doubt: its score; and how far the shoulders may move from one look to the next, by the diameter of the head."""
 _STEEPEST = np.deg2rad(80)
 
 
@@ -119,18 +130,27 @@ class Search:
         """Return the body at a place, or None: seen in one of its regions, or in the one that the landmarks there point to.
 
         The landmarks of a second look, in the region that the first ones point to, are closer; where it is still the same body.
+        Where the detector was in doubt, both looks must show the same: what they see in a pattern changes with the region.
         """
+        in_doubt = place.score < _DOUBT
         for region in place.regions:
-            first = self._estimator.estimate_regions(self._image, region[None])
+            first = self._look(place, region)
             seen = self._is_at(place, first)
             if not seen and (first.scores[0] < self._least or abs(first.regions[0, 3]) > _STEEPEST):
                 continue
-            second = self._estimator.estimate_regions(self._image, first.regions)
-            if self._is_at(place, second):
+            second = self._look(place, first.regions[0])
+            if self._is_at(place, second) and (not in_doubt or _stays(first, second)):
                 return second
-            if seen:
+            if seen and not in_doubt:
                 return first
         return None
+
+    def _look(self, place: Place, region: NDArray[np.float64]) -> Poses:
+        """Return the pose in a region (4,), all other people that are known or were seen by the detector painted over."""
+        covers = None
+        if place.head is not None:
+            covers = cover_people(place.head[None], region[None], self._poses.pose_px, place.others)
+        return self._estimator.estimate_regions(self._image, region[None], covers)
 
     def _is_at(self, place: Place, found: Poses) -> bool:
         """Whether a body is what the detector saw, in the frame and in proportion, and both networks are sure enough together."""
@@ -172,6 +192,12 @@ class Search:
             and new[3] < old[3] + _MUCH_SURER
             for old in self._refused
         )
+
+
+def _stays(first: Poses, second: Poses) -> bool:
+    """Whether the shoulders of one person are in the same place in two looks."""
+    apart = np.linalg.norm(find_torsos(first.pose_px)[0, :2] - find_torsos(second.pose_px)[0, :2])
+    return bool(apart < _STAYS * find_heads(second.pose_px)[0, 2])
 
 
 def _describe(place: Place) -> NDArray[np.float64]:

@@ -6,19 +6,30 @@ says where each body is in every frame, and only a detection every few seconds m
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from attrs import define
 from numpy.typing import NDArray
 
 from backends.people.base import Area, PersonTrack
-from backends.people.body import boxes_from_poses, compute_ious, compute_oks, find_torsos, look_like_people, share_parts
+from backends.people.body import (
+    boxes_from_poses,
+    compute_ious,
+    compute_oks,
+    find_heads,
+    find_torsos,
+    look_like_people,
+    share_parts,
+)
+from backends.people.covers import Cover, cover_people
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
 from backends.people.trail import Trail
+
+if TYPE_CHECKING:
+    from backends.people.base import Look
 
 __all__ = ["Tracker"]
 
@@ -101,7 +112,7 @@ class Tracker:
         self.n_frames = 0
         self._now = 0
 
-    def carry(self, index: int, seconds: float, look: Callable[[NDArray[np.float64]], Poses]) -> None:
+    def carry(self, index: int, seconds: float, look: Look) -> None:
         """Follow the tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
 
         A track that is not found where its landmarks point to is looked for once more by its upper body alone. Who was out of sight
@@ -110,16 +121,19 @@ class Tracker:
         Args:
             index: of the frame.
             seconds: of the frame.
-            look: the landmark network on this frame: regions (N, 4) → poses.
+            look: the landmark network on this frame: regions (N, 4), and who is to be painted over in each of them → poses.
         """
         self.n_frames += 1
         self._now = index
         self._looked = [*((i, t) for i, t in self._looked if seconds - t <= self._lost_after), (index, seconds)]
         tracks = [track for track in [*self._live, *self._away] if seconds >= track.next_look]
-        astray = self._follow(index, seconds, tracks, look(self._regions(tracks)))
+        regions = self._regions(tracks)
+        covers = self._cover(tracks, regions)
+        astray = self._follow(index, seconds, tracks, look(regions, covers))
         if astray:
             shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
-            astray = self._follow(index, seconds, astray, look(narrow_regions(self._regions(astray), shoulders)))
+            narrow = narrow_regions(self._regions(astray), shoulders)
+            astray = self._follow(index, seconds, astray, look(narrow, self._cover(astray, narrow)))
         for track in astray:
             track.next_look = seconds + _RARER * (seconds - track.seen_at)
         self._drop_doubles(index)
@@ -216,6 +230,13 @@ class Tracker:
         need = max(min(least_frames, self.n_frames), 1)
         kept = [track for track in tracks if track.frames and track.n_seen >= need and track.share >= least_confirmed]
         return [track.take() for track in sorted(kept, key=lambda track: track.number)]
+
+    def _cover(self, tracks: list[_Live], regions: NDArray[np.float64]) -> list[Cover]:
+        """Return what to paint over in the regions (N, 4) of N tracks: everybody else who is in sight."""
+        if not tracks:
+            return []
+        seen = [track.pose for track in self._live if track.next_look == -np.inf]
+        return cover_people(find_heads(np.stack([t.pose for t in tracks])), regions, np.array(seen).reshape(-1, 33, 4))
 
     @staticmethod
     def _regions(tracks: list[_Live]) -> NDArray[np.float64]:

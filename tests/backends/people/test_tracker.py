@@ -10,7 +10,7 @@ from backends.people.tracker import Tracker
 def scripted(*answers):
     """A landmark network that answers with these poses, one call after the other."""
     queue = list(answers)
-    return lambda regions: queue.pop(0) if len(regions) else as_poses()
+    return lambda regions, _: queue.pop(0) if len(regions) else as_poses()
 
 
 def test_two_people_keep_their_tracks_though_detections_change_order():
@@ -101,7 +101,7 @@ def test_who_is_out_of_sight_is_looked_for_ever_more_rarely_and_comes_back_by_la
         return as_poses(a if seconds >= 9 else away) if len(regions) else as_poses()
 
     for i in range(1, 120):
-        tracker.carry(i, i / 10, lambda regions, t=i / 10: look(regions, t))
+        tracker.carry(i, i / 10, lambda regions, _, t=i / 10: look(regions, t))
     missed = sorted({t for t in looks if t < 9})
     assert missed[:8] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.2])
     assert len(missed) < 20
@@ -253,7 +253,7 @@ def _walk(tracker, settle):
     rng = np.random.default_rng(3)
     parts, judge = [], {"least_frames": 3, "least_confirmed": 0.4}
 
-    def look(regions):
+    def look(regions, _):
         at = np.round(regions[:, 0] / 200) * 200 + rng.normal(0, 2, len(regions))
         hidden = rng.random(len(regions)) < 0.4
         poses = [make_pose(x=x, y=200 + 250 * gone) for x, gone in zip(at, hidden, strict=True)]
