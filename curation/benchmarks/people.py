@@ -16,6 +16,7 @@ PARTS = Registry(
         "quality": "curation.benchmarks.people_quality:bench_quality",
         "photos": "curation.benchmarks.people_photos:bench_photos",
         "speed": "curation.benchmarks.people_speed:bench_speed",
+        "workers": "curation.benchmarks.people_workers:bench_workers",
         "tracks": "curation.benchmarks.people_tracks:bench_tracks",
         "faces": "curation.benchmarks.people_faces:bench_faces",
         "memory": "curation.benchmarks.people_memory:bench_memory",

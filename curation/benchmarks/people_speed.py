@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.benchmarks import BenchResult, compare_side_by_side, describe_spread
 from curation.benchmarks.lessons import FPS, read_lesson, render_lesson
-from curation.benchmarks.people_workers import Finding, compare_workers, time_first_tubelets
+from curation.benchmarks.people_workers import Finding
 
 if TYPE_CHECKING:
     from backends.people.base import PersonTrack
@@ -29,26 +29,18 @@ _DETECT_EVERY_NTH = 6
 
 
 def bench_speed(*, rounds: int, seed: int = 0) -> BenchResult:
-    """Measure, on rendered lessons: the pipeline beside bare landmarkers, regions beside detections, workers, the first tubelets.
+    """Measure, on rendered lessons: the pipeline beside bare landmarkers, and regions beside detections.
 
-    Everything but the workers and the first tubelets runs on one core, and its seconds are those computed there.
+    All of it runs on one core, and its seconds are those computed there.
     """
-    findings = {
-        "landmarker": _compare_with_landmarkers(rounds, seed),
-        "regions": _compare_with_detections(rounds, seed),
-        "workers": compare_workers(rounds, seed),
-        "first": time_first_tubelets(rounds, seed),
-    }
-    rows = tuple(row for finding in findings.values() for row in finding.rows)
-    missed = tuple(what for finding in findings.values() for what in finding.missed)
-    bare, regions, workers = findings["landmarker"].data, findings["regions"].data, findings["workers"].data
+    bare, regions = _compare_with_landmarkers(rounds, seed), _compare_with_detections(rounds, seed)
     line = (
-        f"speed (rendered): {bare['of_image']:.2f} x the landmarker on the same crops, {bare['of_video']:.2f} x its video mode, "
-        f"{bare['of_network']:.2f} x the bare network; regions {regions['faster']:.1f} x detections; "
-        f"2 workers {workers['speed_up']:.2f} x 1; 30 students {workers['frames_per_second']:.2f} frames/s; "
-        f"first tubelets {findings['first'].data['median']:.1f} s"
+        f"speed (rendered): {bare.data['of_image']:.2f} x the landmarker on the same crops, "
+        f"{bare.data['of_video']:.2f} x its video mode, {bare.data['of_network']:.2f} x the bare network; "
+        f"regions {regions.data['faster']:.1f} x detections"
     )
-    return BenchResult(rows=rows, line=line, data={name: f.data for name, f in findings.items()}, missed=missed)
+    data = {"landmarker": bare.data, "regions": regions.data}
+    return BenchResult(rows=(*bare.rows, *regions.rows), line=line, data=data, missed=(*bare.missed, *regions.missed))
 
 
 @contextmanager

@@ -1,7 +1,12 @@
-"""What a run of `curate preannotate` takes from start to end: one worker beside two, and the wait for the first tubelets."""
+"""`curate bench people --part workers`: what a run of `curate preannotate` takes, and the wait for the first tubelets.
+
+Seconds are those of the clock, so an idle machine is needed; CPU seconds are told beside them, which show how much one worker slows
+down another one, whatever else the machine does.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,10 +19,10 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from curation.benchmarks import compare_side_by_side, describe_spread
+from curation.benchmarks import BenchResult, compare_side_by_side, describe_spread
 from curation.benchmarks.lessons import render_lesson
 
-__all__ = ["Finding", "compare_workers", "time_first_tubelets"]
+__all__ = ["Finding", "bench_workers", "compare_workers", "time_first_tubelets"]
 
 _LEAST_WORKERS, _LEAST_FRAMES, _MOST_WAIT = 1.8, 3.0, 10.0
 
@@ -31,26 +36,48 @@ class Finding:
     missed: list[str]
 
 
+def bench_workers(*, rounds: int, seed: int = 0) -> BenchResult:
+    """Measure, on rendered lessons of 30 students: one worker beside two, frames per second, the wait for the first tubelets."""
+    workers, first = compare_workers(rounds, seed), time_first_tubelets(rounds, seed)
+    line = (
+        f"workers (rendered): 2 workers {workers.data['speed_up']:.2f} x 1; "
+        f"30 students {workers.data['frames_per_second']:.2f} frames/s; first tubelets {first.data['median']:.1f} s"
+    )
+    data = {"workers": workers.data, "first": first.data}
+    return BenchResult(rows=(*workers.rows, *first.rows), line=line, data=data, missed=(*workers.missed, *first.missed))
+
+
 def compare_workers(rounds: int, seed: int) -> Finding:
     """Compare `preannotate` with one and with two workers on two lessons of 30 students, from nothing to rows in the catalogue."""
     clips = [render_lesson(30, seconds=24.0, seed=seed + number) for number in range(2)]
     runs: dict[int, Any] = {}
+    computed: dict[int, list[float]] = {1: [], 2: []}
 
     def run(workers: int) -> None:
+        before = _count_cpu_seconds()
         with TemporaryDirectory(prefix="curate-bench-") as folder:
             runs[workers] = _preannotate(Path(folder), clips, workers)
+        computed[workers].append(_count_cpu_seconds() - before)
 
     seconds = compare_side_by_side({"1 worker": partial(run, 1), "2 workers": partial(run, 2)}, rounds=rounds)
     one, two = (float(np.median(values)) for values in seconds.values())
     rate = runs[2].frames / two
     rows = [
-        f"{name:<32} {describe_spread(values, 1)} s, {runs[2].frames / np.median(values):.2f} frames/s of 30 students in 1920x1080"
-        for name, values in seconds.items()
+        f"{name:<32} {describe_spread(values, 1)} s, {runs[2].frames / np.median(values):.2f} frames/s of 30 students, 1920x1080, "
+        f"{describe_spread(cpu, 1)} CPU s"
+        for (name, values), cpu in zip(seconds.items(), computed.values(), strict=True)
     ]
+    rows.append(f"load of the machine {os.getloadavg()[0]:.1f}")
     missed = [] if one / two >= _LEAST_WORKERS else [f"2 workers {one / two:.2f} x 1, wanted {_LEAST_WORKERS}"]
     missed += [] if rate >= _LEAST_FRAMES else [f"30 students at {rate:.2f} frames/s on 2 cores, wanted {_LEAST_FRAMES:g}"]
-    data = {"speed_up": one / two, "frames_per_second": rate, "people": runs[2].people, "seconds": seconds}
+    data = {"speed_up": one / two, "frames_per_second": rate, "people": runs[2].people, "seconds": seconds, "cpu": computed}
     return Finding(rows=rows, data=data, missed=missed)
+
+
+def _count_cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those that it has started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _preannotate(folder: Path, clips: Sequence[Path], workers: int) -> Any:

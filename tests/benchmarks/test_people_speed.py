@@ -1,6 +1,8 @@
 """Benchmarks of following people: what they count, and that they run."""
 
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ from curation.benchmarks.lessons import read_lesson
 from curation.benchmarks.people import PARTS
 from curation.benchmarks.people_speed import on_one_core
 from curation.benchmarks.people_tracks import bench_tracks, count_per_student_minute
+from curation.benchmarks.people_workers import _count_cpu_seconds
 from curation.render.truth import read_truth
 
 
@@ -52,7 +55,7 @@ def test_computed_seconds_leave_out_waiting():
 
 
 def test_parts_are_there():
-    assert {"speed", "tracks"} <= set(PARTS)
+    assert {"speed", "workers", "memory", "ray", "tracks"} <= set(PARTS)
     assert PARTS.load("tracks") is bench_tracks
 
 
@@ -63,3 +66,9 @@ def test_tracks_are_measured(bundle_folder, monkeypatch, tmp_path):
     assert set(result.data["trackers"]) == {"landmarks", "bytetrack", "oc-sort"}
     assert result.data["switches"]["6"][0] < 3
     assert "6 students" in result.line
+
+
+def test_cpu_seconds_of_ended_children_count():
+    before = _count_cpu_seconds()
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    assert 0.25 < _count_cpu_seconds() - before < 2
