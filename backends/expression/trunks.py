@@ -13,13 +13,22 @@ from torch import Tensor, nn
 __all__ = ["MobileNetTrunk", "ResNetTrunk", "ShuffleNetTrunk", "Trunk"]
 
 
+class Standardise(nn.Module):
+    """Each picture less its mean, in units of its standard deviation: the light does not matter."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return (B, 3, H, W)."""
+        centred = pictures - pictures.mean(dim=(1, 2, 3), keepdim=True)
+        return centred / (centred.pow(2).mean(dim=(1, 2, 3), keepdim=True) + 1e-4).sqrt()
+
+
 class Trunk(nn.Sequential):
-    """Blocks, then the mean over the picture."""
+    """Pictures standardised, blocks, then the mean over the picture."""
 
     n_out: int
 
     def __init__(self, *blocks: nn.Module, n_out: int) -> None:
-        super().__init__(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        super().__init__(Standardise(), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.n_out = n_out
 
 

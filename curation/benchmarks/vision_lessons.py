@@ -15,8 +15,8 @@ __all__ = ["CACHE", "draw_lessons"]
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "bench"
 
-WINDOW, POSE_FPS, CROP_FPS = 2.0, 6.0, 3.0
-_VERSION = 1
+WINDOW, POSE_FPS, CROP_FPS = 2.0, 6.0, 2.0
+_VERSION = 2
 """Counts up when the same settings give other pictures or poses."""
 
 

@@ -41,13 +41,13 @@ class Mimic:
 
 EXPRESSIONS: dict[str, Mimic] = {
     "neutral": Mimic(),
-    "angry": Mimic(eyes=0.75, brow_in=-0.13, brow_out=0.05, corners=-0.03, width=0.85),
-    "contempt": Mimic(eyes=0.85, corners=0.02, one_sided=0.12),
-    "disgust": Mimic(eyes=0.6, brow_in=-0.06, corners=-0.07, opening=0.05, wrinkle=1.0),
-    "fear": Mimic(eyes=1.35, brow_in=0.11, brow_out=0.02, corners=-0.04, opening=0.11, width=1.05),
-    "happy": Mimic(eyes=0.8, corners=0.13, opening=0.07, width=1.2),
-    "sad": Mimic(eyes=0.75, brow_in=0.1, brow_out=-0.06, corners=-0.11, width=0.9),
-    "surprise": Mimic(eyes=1.4, brow_in=0.13, brow_out=0.13, opening=0.22, width=0.75),
+    "angry": Mimic(eyes=0.7, brow_in=-0.2, brow_out=0.08, corners=-0.05, width=0.8),
+    "contempt": Mimic(eyes=0.85, corners=0.02, one_sided=0.22),
+    "disgust": Mimic(eyes=0.5, brow_in=-0.08, corners=-0.12, opening=0.07, wrinkle=1.0),
+    "fear": Mimic(eyes=1.45, brow_in=0.18, brow_out=0.02, corners=-0.06, opening=0.15, width=1.1),
+    "happy": Mimic(eyes=0.8, corners=0.22, opening=0.1, width=1.25),
+    "sad": Mimic(eyes=0.7, brow_in=0.16, brow_out=-0.1, corners=-0.2, width=0.9),
+    "surprise": Mimic(eyes=1.5, brow_in=0.2, brow_out=0.2, opening=0.34, width=0.75),
 }
 """After the muscles that P. Ekman, W. Friesen, "Facial Action Coding System" (1978), name for each expression."""
 
@@ -112,7 +112,7 @@ def _sample_person(rng: np.random.Generator) -> Person:
 
 def _vary(mimic: Mimic, rng: np.random.Generator) -> Mimic:
     """Return a stronger or weaker version of an expression."""
-    strength = float(rng.uniform(0.6, 1.15))
+    strength = float(rng.uniform(0.7, 1.15))
 
     def move(value: float, rest: float, spread: float) -> float:
         return rest + strength * (value - rest) + float(rng.normal(0, spread))
@@ -210,7 +210,7 @@ def _draw_nose(canvas: _Canvas, person: Person, mimic: Mimic, skin: Array) -> No
 def _draw_mouth(canvas: _Canvas, person: Person, mimic: Mimic, skin: Array) -> None:
     share = np.linspace(-1, 1, 13)
     lift = mimic.corners * share**2 + mimic.one_sided * np.clip(share * np.sign(mimic.one_sided), 0, 1) ** 2
-    x, arch = 0.3 * person.mouth * mimic.width * share, 1 - share**2
+    x, arch = 0.36 * person.mouth * mimic.width * share, 1 - share**2
     line = 0.55 - lift
     above, below = line - mimic.opening * 0.5 * arch, line + mimic.opening * arch
     lips = np.concatenate([np.stack([x, above - 0.05 * arch], axis=1), np.stack([x, below + 0.06 * arch], axis=1)[::-1]])

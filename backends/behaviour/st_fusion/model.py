@@ -32,7 +32,7 @@ from schemas.sequences import SequenceSet
 
 __all__ = ["PLAN", "StFusion"]
 
-PLAN = TrainingPlan(schedule="one-cycle", epochs=20, lr=3e-3, decay=0.02, val_share=0.0, batch_size=32)
+PLAN = TrainingPlan(schedule="one-cycle", epochs=10, lr=3e-3, decay=0.02, val_share=0.0, batch_size=32)
 _CHUNK = 64
 _LEAST_PX = 8
 _MIRRORED = 33
@@ -66,7 +66,7 @@ class StFusion:
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
-        """Train from scratch by the plan. See `BehaviourModel.fit`.
+        """Train from scratch by the plan: the skeleton first, which is cheap, then both together. See `BehaviourModel.fit`.
 
         Raises:
             InvalidField: also if the RGB half is to be trained and there are no pictures.
@@ -82,15 +82,17 @@ class StFusion:
         rows, targets = torch.arange(len(label)), torch.from_numpy(label)
         with isolate_random(seed) as generator:
             self._build(pose.shape[2:], half, choose_parts(pose.shape[2], _as_edges(sequences.skeleton)))
-            data = _Rows(self._require(), grey, torch.from_numpy(normalise_poses(pose)), generator, mirror=self.mirror)
-            self.history = train_classifier(
-                data,
-                (rows[~held], targets[~held]),
-                (rows[held], targets[held]) if held.any() else None,
-                plan=self.plan,
-                generator=generator,
-                on_epoch=None if progress is None else lambda e, t, v: progress(self._report(e, t, v)),
-            )
+            features = torch.from_numpy(normalise_poses(pose))
+            for shown in (None, grey) if half == "both" else (grey,):
+                data = _Rows(self._require(), shown, features, generator, mirror=self.mirror)
+                self.history = train_classifier(
+                    data,
+                    (rows[~held], targets[~held]),
+                    (rows[held], targets[held]) if held.any() else None,
+                    plan=self.plan,
+                    generator=generator,
+                    on_epoch=None if progress is None or shown is not grey else lambda e, t, v: progress(self._report(e, t, v)),
+                )
         return self
 
     def predict_proba(self, pose: NDArray[np.floating[Any]], crops: NDArray[np.uint8] | None = None) -> NDArray[np.float64]:
