@@ -52,11 +52,16 @@ class Run:
 def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> BenchResult:
     """Train and measure every model of `MODELS_MEASURED`, or those named in `parts`, on `rounds` sets of rendered lessons.
 
-    The part "three" is seed D's network on its three classes; "grouped-only" leaves out the random column.
+    The part "three" is seed D's network on its three classes; "grouped-only" leaves out the random column; "cascade" is posture and
+    hands together, alone.
 
     Raises:
-        UnknownName: if a part is neither of these nor a model.
+        UnknownName: if a part is none of these and no model.
     """
+    if "cascade" in parts:
+        from curation.benchmarks.models_cascade import bench_cascade
+
+        return bench_cascade(rounds=rounds, seed=seed)
     from backends.behaviour import MODELS
 
     asked = [name for name in parts if name not in ("three", "grouped-only")]

@@ -1,0 +1,170 @@
+"""The hand branch of seed A: what one or two hands in a small picture hold: a phone, a pen, or nothing.
+
+After Z. Xuan, "DRN-LSTM …" (2022/23): hand regions are found (here by the wrists of the pose, `find_hand_regions`) and classified
+as phone, writing or empty-handed. The paper does not describe the network; here it is a small convolutional one with batch norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backends.people.body import find_heads
+from backends.training import TrainingPlan, isolate_random, train_classifier
+from backends.weights import load_weights, save_weights
+from schemas.checks import check_array
+from schemas.errors import InvalidField, ModelError, NotEnoughData
+
+__all__ = ["HANDS", "SEED_HAND", "HandModel", "HandNetwork", "find_hand_regions"]
+
+HANDS = ("empty-handed", "phone", "writing")
+"""The hand classes of the taxonomy `drn-lstm`."""
+SEED_HAND = TrainingPlan(schedule="steps", optimiser="sgd", lr=1e-4, epochs=200, batch_size=128, val_share=0.0)
+"""The paper's recipe: SGD, learning rate 1e-4, 200 epochs, batches of 128; the rate falls at 0.7 and 0.9 of the cycle."""
+QUICK = TrainingPlan(schedule="one-cycle", lr=4e-3, decay=0.02, epochs=15, batch_size=64, val_share=0.0)
+"""Enough from some thousand pictures, in a small part of the time."""
+SIDE = 32
+_CHUNK = 512
+_WRISTS = [15, 16]
+_HANDS_BY_HEAD = 2.6
+
+
+def find_hand_regions(pose_px: NDArray[Any]) -> NDArray[np.float64]:
+    """Return regions (N, 4) = centre x, y, side, angle 0, of both hands of poses (N, 33, 4) px; NaN where no wrist is seen.
+
+    The middle of both wrists; the square is 2.6 heads wide, wider where the wrists are farther apart.
+    """
+    pose = np.asarray(pose_px, np.float64)
+    wrists = pose[:, _WRISTS, :2]
+    apart = np.linalg.norm(wrists[:, 0] - wrists[:, 1], axis=1)
+    side = np.maximum(_HANDS_BY_HEAD * find_heads(pose)[:, 2], 1.5 * apart)
+    return np.column_stack([wrists.mean(axis=1), side, np.zeros(len(pose))])
+
+
+class HandNetwork(nn.Module):
+    """(B, 3, 32, 32) pictures in [0, 1] to (B, K) logits: four convolutions with batch norm, pooled to one vector."""
+
+    def __init__(self, *, n_classes: int, widths: tuple[int, ...] = (16, 32, 48, 64), dropout: float = 0.3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for number, (a, b) in enumerate(zip((3, *widths), widths, strict=False)):
+            layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+            layers += [nn.MaxPool2d(2)] if number < len(widths) - 1 else []
+        self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(widths[-1], n_classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logits."""
+        found = self.layers(pictures)
+        logits: Tensor = self.out(self.dropout(found.mean(dim=(2, 3))))
+        return logits
+
+
+class HandModel:
+    """The hand branch as a model: pictures in, probabilities of hand classes out; saved like every other model."""
+
+    name = "hand-branch"
+
+    def __init__(self, *, plan: TrainingPlan = QUICK) -> None:
+        self.plan = plan
+        self.classes: tuple[str, ...] = HANDS
+        self._network: HandNetwork | None = None
+
+    def fit(self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_], *, seed: int = 0) -> Self:
+        """Train from scratch on (N, H, W, 3) uint8 RGB pictures of hands and their labels (N,).
+
+        Raises:
+            InvalidField: if a picture is no such picture or a label is not one of `classes`.
+            NotEnoughData: if fewer than two classes occur.
+        """
+        names = np.asarray(label, np.str_)
+        unknown = sorted(set(names.tolist()) - set(self.classes))
+        if unknown:
+            raise InvalidField("label", f"one of {', '.join(self.classes)}", unknown[0])
+        if len(set(names.tolist())) < 2:
+            raise NotEnoughData("hand classes to train on", 2, len(set(names.tolist())))
+        inputs = prepare_pictures(pictures)
+        check_array("label", names, (len(inputs),))
+        targets = torch.from_numpy(np.searchsorted(np.array(self.classes), names).astype(np.int64))
+        with isolate_random(seed) as generator:
+            self._network = HandNetwork(n_classes=len(self.classes))
+            train_classifier(self._network, (inputs, targets), None, plan=self.plan, generator=generator, augment=augment_pictures)
+        return self
+
+    def predict_proba(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return (N, 3) probabilities of `classes` for (N, H, W, 3) uint8 RGB pictures.
+
+        Raises:
+            ModelError: if the model is not trained.
+            InvalidField: if a picture is no such picture.
+        """
+        network = self._require_network()
+        with torch.no_grad():
+            batches: list[Tensor] = list(prepare_pictures(pictures).split(_CHUNK))  # type: ignore[no-untyped-call]
+            parts = [torch.softmax(network(batch).double(), dim=1) for batch in batches if len(batch)]
+        return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.classes)))
+
+    def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
+        """Write weights and card."""
+        arrays = {name: tensor.numpy() for name, tensor in self._require_network().state_dict().items()}
+        save_weights(folder, arrays, {"input": "hands, RGB", **card, "name": self.name, "classes": self.classes, "config": {}})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: if a file is missing, changed, too large, or of another architecture.
+        """
+        arrays, card = load_weights(folder, name=cls.name)
+        model = cls()
+        model.classes = card.classes
+        network = HandNetwork(n_classes=len(card.classes))
+        try:
+            network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ModelError(Path(folder), f"the weights do not fit a {cls.name} ({reason})") from error
+        model._network = network.eval()
+        return model
+
+    def _require_network(self) -> HandNetwork:
+        if self._network is None:
+            raise ModelError(self.name, "is not trained yet")
+        return self._network
+
+
+def prepare_pictures(pictures: NDArray[Any]) -> Tensor:
+    """Return (N, 3, 32, 32) float32 in [0, 1], each picture's mean brightness moved to the middle.
+
+    Raises:
+        InvalidField: if the array is not uint8 (N, H, W, 3).
+    """
+    array = check_array("pictures", pictures, (None, None, None, 3))
+    if array.dtype != np.uint8 or 0 in array.shape[1:]:
+        raise InvalidField("pictures", "uint8 RGB pictures (N, H, W, 3)", f"{array.dtype} of shape {array.shape}")
+    inputs = torch.from_numpy(np.array(array)).permute(0, 3, 1, 2).float() / 255
+    if array.shape[1:3] != (SIDE, SIDE) and len(array):
+        inputs = nn.functional.interpolate(inputs, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    return inputs - inputs.mean(dim=(1, 2, 3), keepdim=True) + 0.5
+
+
+def augment_pictures(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Return (B, 3, H, W) pictures mirrored at random, moved by up to 3 px, with another contrast and noise."""
+    n, _, height, width = batch.shape
+    flip = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+    mirrored = torch.where(flip, batch.flip(3), batch)
+    padded = nn.functional.pad(mirrored, (3, 3, 3, 3), mode="replicate")
+    down, right = (torch.randint(0, 7, (n, 1), generator=generator) for _ in range(2))
+    rows = (torch.arange(height)[None] + down)[:, None, :, None]
+    columns = (torch.arange(width)[None] + right)[:, None, None]
+    moved = padded[torch.arange(n)[:, None, None, None], torch.arange(3)[None, :, None, None], rows, columns]
+    contrast = 0.7 + 0.6 * torch.rand(n, 1, 1, 1, generator=generator)
+    return (moved - 0.5) * contrast + 0.5 + 0.02 * torch.randn(moved.shape, generator=generator)
