@@ -26,6 +26,8 @@ _HEAD_REACH = 0.68
 """Hair and skull around the middle of the ears, by the size of the head."""
 _HEAD_BY_FACE, _HEAD_BY_EARS = 3.2, 1.35
 """Height of a head by the distance of eyes and mouth, and by that of the ears (eyes at half height, mouth a third of the rest)."""
+_MOST_BENT = (45, 20)
+"""Degrees by which the thighs may be off the line of the trunk, and the shins off that of the thighs, in straight legs."""
 _SIGMAS = np.array([0.026] * 11 + [0.079] * 2 + [0.072] * 2 + [0.062] * 8 + [0.107] * 2 + [0.087] * 2 + [0.089] * 6)
 """COCO's per-keypoint deviations (cocodataset.org, keypoints-eval), spread over the 33 landmarks."""
 
@@ -59,13 +61,27 @@ def boxes_from_poses(pose_px: NDArray[Any], width: int, height: int) -> NDArray[
 
 
 def _stand(pose: NDArray[np.float64], width: int, height: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return (N,), (N,): whether the knees are far below the hips, and whether the legs are fully stretched, in the frame."""
+    """Return (N,), (N,): whether the knees are far below the hips, and whether the legs are fully stretched, in the frame.
+
+    Seen from above, the legs are shorter; there the knees may be less far below the hips if in depth, too, the legs are straight.
+    """
     hips, knees, ankles = (pose[:, pair, :2].mean(axis=1) for pair in (_HIPS, [25, 26], [27, 28]))
     torsos = find_torsos(pose)
     length = np.maximum(torsos[:, 2], np.linalg.norm(torsos[:, :2] - hips, axis=1))
     thigh, shin = (knees[:, 1] - hips[:, 1]) / length, (ankles[:, 1] - knees[:, 1]) / length
     inside = ((ankles >= 0) & (ankles < [width, height])).all(axis=1)
-    return (thigh > 0.6) & (shin > 0.5) & inside, (thigh > 0.85) & (shin > 0.75) & inside
+    stands = (thigh > 0.6) | ((thigh > 0.5) & _are_straight(pose))
+    return stands & (shin > 0.5) & inside, (thigh > 0.85) & (shin > 0.75) & inside
+
+
+def _are_straight(pose: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (N,): whether the legs of poses (N, 33, 4) go on straight below the trunk and at the knees, by x, y and z."""
+    joints = np.stack([pose[:, pair, :3].mean(axis=1) for pair in (_SHOULDERS, _HIPS, [25, 26], [27, 28])], axis=1)
+    parts = np.diff(joints, axis=1)
+    parts = parts / np.maximum(np.linalg.norm(parts, axis=2, keepdims=True), 1e-9)
+    cosines = (parts[:, :-1] * parts[:, 1:]).sum(axis=2)
+    straight: NDArray[np.bool_] = (cosines > np.cos(np.deg2rad(_MOST_BENT))).all(axis=1)
+    return straight
 
 
 def clip_boxes(boxes_xyxy: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:

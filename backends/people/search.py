@@ -174,14 +174,18 @@ class Search:
         return bool(len(sizes) and unsure and found.regions[0, 2] < _SPECK * np.median(sizes))
 
     def _explains(self, place: Place) -> bool:
-        """Whether the place is a person seen already, a smaller one on their torso, or a much smaller one anywhere on them."""
+        """Whether the place is a person seen already, a smaller one on their torso, or a much smaller one anywhere on them.
+
+        Whoever sits in front of somebody is nearer and so no smaller; where the detector is in doubt, that counts.
+        """
         seen = self._seen
         poses, boxes = self._poses.pose_px[seen], self._boxes[seen]
         ratio = place.regions[0, 2] / self._poses.regions[seen, 2]
         on_body = ((place.anchor >= boxes[:, :2]) & (place.anchor <= boxes[:, 2:])).all(axis=1)
         if (place.belongs_to(poses, boxes) | (on_body & (ratio < _TINY))).any():
             return True
-        return any(_lies_inside(place.anchor, pose) for pose in poses[ratio < _SMALLER])
+        smaller = ratio < (1.0 if place.score < _DOUBT else _SMALLER)
+        return any(_lies_inside(place.anchor, pose) for pose in poses[smaller])
 
     def _was_refused(self, place: Place) -> bool:
         """Whether nobody was there when a detector was as sure as now."""

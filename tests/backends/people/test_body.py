@@ -26,6 +26,18 @@ def test_box_of_a_seated_body_holds_head_and_hands_but_no_legs():
     np.testing.assert_allclose(box, [200 - 40 - 8, 100 - 0.68 * 40, 200 + 40 + 8, 100 + 120 + 4], atol=1e-3)
 
 
+def test_short_legs_count_as_standing_if_they_are_straight_in_depth_too():
+    pose = make_pose(stands=True)[None]
+    shoulders, hips = pose[0, 11:13, 1].mean(), pose[0, 23:25, 1].mean()
+    for pair, share in (([25, 26], 0.55), ([27, 28], 1.1)):
+        pose[0, pair, 1] = hips + share * (hips - shoulders)
+    pose[0, 11:29, 2] = 0
+    knees = float(pose[0, 25:27, 1].max())
+    assert boxes_from_poses(pose, 2000, 2000)[0, 3] >= knees
+    pose[0, 25:27, 2] = -1.2 * (hips - shoulders)
+    assert boxes_from_poses(pose, 2000, 2000)[0, 3] < knees
+
+
 def test_box_of_a_standing_body_reaches_the_ankles_if_they_are_in_the_frame():
     pose = make_pose(stands=True)[None]
     assert boxes_from_poses(pose, 960, 540)[0, 3] == pytest.approx(100 + 7.5 * 40 + 4)
