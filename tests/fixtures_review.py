@@ -79,9 +79,9 @@ def make_track(clip: Clip, person: int) -> PoseTrack:
     )
 
 
-def fill_workspace(root: Path, *, lessons: int = 2, scored: bool = True):
+def fill_workspace(root: Path, *, lessons: int = 2, scored: bool = True, **settings):
     """A workspace with `lessons` clips, 3 students × 3 windows each, all labelled on `behaviour` (and scored)."""
-    workspace = create_workspace(root, Config())
+    workspace = create_workspace(root, Config(**settings))
     media = root.parent / f"{root.name}-media"
     media.mkdir(parents=True, exist_ok=True)
     arrays = ArrayStore(workspace.folder("arrays"))

@@ -11,12 +11,13 @@ from curation.cli.common import emit_result, json_option
 BENCHMARKS = {
     "loop": "curation.benchmarks.loop:bench_loop",
     "models": "curation.benchmarks.models:bench_models",
+    "mislabels": "curation.benchmarks.mislabels:bench_mislabels",
     "people": "curation.benchmarks.people:bench_people",
     "rank": "curation.benchmarks.rank:bench_rank",
     "review": "curation.benchmarks.review:bench_review",
     "vision": "curation.benchmarks.vision:bench_vision",
 }
-IN_PARTS = {"models", "people", "vision"}
+IN_PARTS = {"mislabels", "models", "people", "vision"}
 
 
 @click.command()

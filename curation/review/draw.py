@@ -67,7 +67,7 @@ def encode_tile(pictures: Sequence[_Picture], *, rate: float, crf: int) -> bytes
 def _draw_skeleton(picture: _Picture, points: NDArray[np.float64], edges: Sequence[tuple[int, int]]) -> _Picture:
     import cv2
 
-    seen = np.isfinite(points).all(axis=1)
+    seen: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
     at = np.where(seen[:, None], points, 0).round().astype(int)
     for a, b in edges:
         if seen[a] and seen[b]:

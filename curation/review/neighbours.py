@@ -38,7 +38,8 @@ def describe_motion(pose: NDArray[np.float32]) -> NDArray[np.float32]:
     moving = add_velocities(normalise_poses(pose)[:, :, list_nodes(pose.shape[2])])
     at = resample_frames(moving[..., :2], _MOMENTS)
     speed = np.linalg.norm(moving[..., -2:], axis=-1).mean(axis=1)
-    return np.concatenate([at.reshape(len(pose), -1), speed], axis=1).astype(np.float32)
+    joined: NDArray[np.float32] = np.concatenate([at.reshape(len(pose), -1), speed], axis=1, dtype=np.float32)
+    return joined
 
 
 def embed_motion(features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,7 +89,7 @@ def find_twins(features: NDArray[np.float32], nearest: NDArray[np.int64], labels
     """
     n = len(features)
     twins = np.full(n, -1, np.int64)
-    seen = features.any(axis=1)
+    seen: NDArray[np.bool_] = np.asarray(features.any(axis=1))
     for column in reversed(range(min(nearest.shape[1], K))):
         other = nearest[:, column]
         difference = features - features[other]
