@@ -13,6 +13,7 @@ from curation.cli.common import emit_result, json_option, workspace_option
 
 if TYPE_CHECKING:
     from backends.base import EpochReport, Progress
+    from curation.analysis.report import Report
     from curation.config import Workspace
     from curation.figures import Figures
     from curation.store import ArrayStore, Catalogue
@@ -207,16 +208,32 @@ def _show_stages() -> Iterator[tuple[Any, Any]]:
 
 
 @click.command()
+@click.option(
+    "--out", type=click.Path(file_okay=False), help="Also write a page with indicators of classes and students into this folder."
+)
+@click.option("--axis", help="Whose indicators [default: of the primary axis].")
+@click.option("--roles", type=click.Path(dir_okay=False), help="YAML: which behaviours mean attention, participation, interaction.")
 @workspace_option
 @json_option
-def report(workspace: Workspace, as_json: bool) -> None:
-    """Say what the workspace holds and how its models did."""
+def report(workspace: Workspace, out: str | None, axis: str | None, roles: str | None, as_json: bool) -> None:
+    """Say what the workspace holds and how its models did; --out: and what its lessons were like."""
     from curation.summary import format_summary, summarise
 
     with _open_stores(workspace) as (_, catalogue, _arrays):
         summary = summarise(workspace, catalogue)
+        written = None if out is None else _write_indicators(workspace, catalogue, out, axis, roles)
     *lines, last = format_summary(summary)
+    if written is not None:
+        lines, last = [*lines, last], f"{written.page}: {len(written.lessons)} lessons"
+        summary["indicators"] = [lesson.to_dict() for lesson in written.lessons]
     if not as_json:
         for line in lines:
             click.echo(line)
     emit_result(last, summary, as_json=as_json)
+
+
+def _write_indicators(workspace: Workspace, catalogue: Catalogue, out: str, axis: str | None, roles: str | None) -> Report:
+    from curation.analysis.indicators import ROLES
+    from curation.analysis.report import read_roles, write_report
+
+    return write_report(workspace, catalogue, out, axis=axis, roles=ROLES if roles is None else read_roles(roles))
