@@ -67,7 +67,7 @@ def preannotate(
     workers: int | None = None,
     address: str | None = None,
     fps: float | None = None,
-    proposer: Proposer | None = None,
+    proposer: Proposer | Callable[[], Proposer] | None = None,
     progress: Callable[[PreannotateProgress], None] | None = None,
 ) -> PreannotateResult:
     """Find the people in every clip that is not done, follow them, cut tubelets, propose behaviours, and record all of it.
@@ -83,7 +83,7 @@ def preannotate(
         workers: processes; None = as the workspace says, where 0 = one per core.
         address: of a cluster, for an engine that can use one.
         fps: samples per second; None = as the workspace says.
-        proposer: proposes behaviours; None = the model that ships with the tool.
+        proposer: proposes behaviours, or loads what does, while the workers are busy already; None = the model that ships.
         progress: told after every few frames and every clip.
 
     Raises:
@@ -119,7 +119,7 @@ def preannotate(
                     window=settings.window,
                     fps=settings.fps,
                     taxonomy=workspace.taxonomy,
-                    proposer=proposer or load_proposer(),
+                    proposer=proposer if isinstance(proposer, Proposer) else (proposer or load_proposer)(),
                 )
                 book = _Book(todo, desk, settings, progress)
             book.hear(event)

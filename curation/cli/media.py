@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,13 +96,15 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
     load_taxonomy(workspace.config.taxonomy)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
-        proposer = load_proposer(model) if model else load_champion_proposer(workspace, catalogue)
+        given = load_proposer(model) if model else None
         if repropose:
+            proposer = given or load_champion_proposer(workspace, catalogue)
             new = work.repropose(workspace, catalogue, arrays, proposer=proposer)
             emit_result(f"{new} new proposals by {proposer.name} {proposer.version}", {"proposals": new}, as_json=as_json)
             return
         with _show_board() as progress:
-            result = work.preannotate(workspace, catalogue, arrays, proposer=proposer, progress=progress, **how)
+            load = given or partial(load_champion_proposer, workspace, catalogue)
+            result = work.preannotate(workspace, catalogue, arrays, proposer=load, progress=progress, **how)
         read = _read_closely(workspace, catalogue, how)
     line = f"{_describe(result)}; {read.faces} faces and {read.hands} hands read" if read.clips else _describe(result)
     emit_result(line, {**_to_data(result), "faces": read.faces, "hands": read.hands}, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["list_options", "open_people_stage"]
 
+_Frame = tuple[int, float, NDArray[np.uint8]]
 _STEP_EVERY = 8
 _PART_SECONDS = 30.0
 """How much of a clip a part holds. The first part comes as soon as the first window can be cut."""
@@ -85,7 +87,8 @@ def open_people_stage(
             first_part = len(windows[0].frames) + _SETTLED_AFTER
             n_people = following = 0
             for stretch in split_at_gaps(sample_frames(windows), clip, longest=_FOLLOWED_OVER):
-                for step in _follow(finder, clip, stretch, first_part):
+                frames = iter_frames(Path(clip.uri), stretch, timestamps=clip.timestamps)
+                for step in _follow(finder, _read_ahead(frames) if threads > 1 else frames, first_part):
                     part = [evolve(person, number=person.number + n_people) for person in step.part]
                     following = max([following, *(person.number + 1 for person in part)])
                     yield Step(units=step.units, part=part or None)
@@ -94,11 +97,20 @@ def open_people_stage(
         yield find_people
 
 
-def _follow(finder: PeopleFinder, clip: Clip, frames: NDArray[np.int64], first_part: int) -> Iterator[Step]:
+def _read_ahead(frames: Iterator[_Frame]) -> Iterator[_Frame]:
+    """Yield the same frames, the next one decoded on another core in the meantime."""
+    with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
+        coming = pool.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = pool.submit(next, frames, None)
+            yield frame
+
+
+def _follow(finder: PeopleFinder, frames: Iterator[_Frame], first_part: int) -> Iterator[Step]:
     """Yield steps through one stretch of a clip in which nobody is lost for the lack of frames."""
     following = finder.follow()
     units, taken_at = 0, None
-    for number, (index, seconds, image) in enumerate(iter_frames(Path(clip.uri), frames, timestamps=clip.timestamps), 1):
+    for number, (index, seconds, image) in enumerate(frames, 1):
         following.look(index, seconds, image)
         units += 1
         is_due = number >= first_part if taken_at is None else seconds - taken_at >= _PART_SECONDS
