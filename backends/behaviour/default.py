@@ -9,6 +9,7 @@ as whole groups; there the weights of the average and the temperature (C. Guo et
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -129,7 +130,7 @@ class Default(NetworkModel):
                 None,
                 plan=evolve(self.plan, epochs=epochs),
                 generator=generator,
-                augment=lambda batch, g: augment_strongly(batch, g, n_dims=self._n_dims, turn=turn, mirror=mirror),
+                augment=partial(augment_strongly, n_dims=self._n_dims, turn=turn, mirror=mirror),
                 on_epoch=report,
             )
         return member

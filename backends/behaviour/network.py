@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,7 +84,7 @@ class NetworkModel:
                 (features[held], targets[held]) if held.any() else None,
                 plan=self.plan,
                 generator=generator,
-                augment=lambda batch, g: self._augment(batch, g, mirrored),
+                augment=partial(self._augment, mirror=mirrored),
                 on_epoch=None if progress is None else lambda e, t, v: progress(self._report(e, t, v)),
             )
         return self
