@@ -222,11 +222,10 @@ def _describe_video(tile: Tile, size: int) -> dict[str, Any]:
 
 
 def _describe_score(label: CurrentLabel, score: SampleScore | None, proposal: PredictedSpan | None) -> dict[str, Any]:
-    reason = None if score is None else getattr(score, "reason", None)
     return {
         "p_wrong": None if score is None else _find_p_wrong(score),
-        "trouble": None if score is None else getattr(score, "kind", None),
-        "reason": reason or _explain(label, score, proposal),
+        "trouble": None if score is None or score.kind in (None, "none") else score.kind.replace("-", " "),
+        "reason": (score.reason if score is not None else None) or _explain(label, score, proposal),
         "loss": None if score is None else min(float(score.loss), MOST_LOSS),
         "suspicion": None if score is None else float(score.value),
     }
@@ -234,8 +233,7 @@ def _describe_score(label: CurrentLabel, score: SampleScore | None, proposal: Pr
 
 def _find_p_wrong(score: SampleScore) -> float:
     """Return the score's own probability that the label is wrong, else what the model gives to all other values together."""
-    given = getattr(score, "p_wrong", None)
-    return float(given) if given is not None else 1 - math.exp(-float(score.loss))
+    return float(score.wrong) if score.wrong is not None else 1 - math.exp(-float(score.loss))
 
 
 def _explain(label: CurrentLabel, score: SampleScore | None, proposal: PredictedSpan | None) -> str:

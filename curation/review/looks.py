@@ -20,6 +20,9 @@ WORKSPACE = "review"
 MAP = "motion_map"
 """Brain key of the map of motions."""
 
+DUPLICATE = "conflicting duplicate"
+"""The kind of trouble that a near-duplicate with another label is."""
+
 PAIRS = 6
 """How many of the most confused pairs get a view of their own."""
 
@@ -125,23 +128,22 @@ def describe_doubt(suggested: str) -> str:
 
 def select_pair(dataset: Any, label: str, suggested: str) -> Any:
     """Return the view of the labels that say `label` and look like `suggested`, the most suspect first."""
-    from fiftyone import ViewField as F
-
-    pair = dataset.match((F("label.label") == label) & (F("suggested.label") == suggested))
-    return pair.sort_by("suspicion", reverse=True)
+    return dataset.match({"label.label": label, "suggested.label": suggested}).sort_by("suspicion", reverse=True)
 
 
 def _save_views(dataset: Any) -> None:
-    from fiftyone import ViewField as F
-
-    waiting = dataset.exists("verdict", False)
+    waiting = dataset.match({"verdict": None})
     dataset.save_view("Most suspect first", dataset.sort_by("suspicion", reverse=True), color="#f28e2b")
     dataset.save_view("Not yet reviewed", waiting.sort_by("suspicion", reverse=True), color="#4e79a7")
     dataset.save_view("Highest loss first", dataset.sort_by("loss", reverse=True), color="#e15759")
-    dataset.save_view("Conflicting duplicates", dataset.exists("duplicate").sort_by("duplicate"), color="#b07aa1")
-    dataset.save_view("Low agreement", dataset.match(F("agreement") < 1).sort_by("agreement"), color="#76b7b2")
+    duplicates = dataset.match({"$or": [{"duplicate": {"$ne": None}}, {"trouble": DUPLICATE}]})
+    dataset.save_view("Conflicting duplicates", duplicates.sort_by("duplicate"), color="#b07aa1")
+    for trouble in sorted(set(dataset.distinct("trouble")) - {DUPLICATE, "wrong label"}):
+        view = dataset.match({"trouble": trouble}).sort_by("suspicion", reverse=True)
+        dataset.save_view(f"Trouble: {trouble}", view, color="#9c755f")
+    dataset.save_view("Low agreement", dataset.match({"agreement": {"$lt": 1}}).sort_by("agreement"), color="#76b7b2")
     for verdict, colour in _VERDICT_COLOURS.items():
-        dataset.save_view(verdict.capitalize(), dataset.match(F("verdict") == verdict), color=colour)
+        dataset.save_view(verdict.capitalize(), dataset.match({"verdict": verdict}), color=colour)
     for label, suggested in _find_pairs(dataset):
         dataset.save_view(f"Labelled {label}, looks like {suggested}", select_pair(dataset, label, suggested), color="#bab0ac")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from curation.review.actions import record_verdict
 from curation.review.bulk import Row, insert_rows, make_sample
@@ -13,6 +14,7 @@ from curation.review.looks import MAP, declare_fields
 from curation.review.panel import count_progress, list_cards, list_waiting, show_neighbours
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import InvalidField, NotEnoughData, UnknownName, WorkspaceError
+from schemas.records import HumanSpan
 
 pytestmark = pytest.mark.integration
 AXIS = "behaviour"
@@ -153,6 +155,31 @@ def test_what_another_curator_decided_meanwhile_is_shown(parts):
     assert sync_verdicts(dataset, catalogue, AXIS) == {}
     assert set(decide(dataset, [], "undo", curator="di").tubelet_ids) == set(tubelets[:2])
     assert by_tubelet(dataset, "verdict")[tubelets[4]] == "kept"
+
+
+def test_what_the_score_knows_is_shown_and_has_views(parts):
+    workspace, catalogue, arrays = parts
+    scores = catalogue.list_scores(AXIS)
+    kinds = ("wrong-label", "bad-track", "conflicting-duplicate", "none", None, None)
+    told = [evolve(s, wrong=0.25, kind=kinds[n % 6], reason=f"told {n}") for n, s in enumerate(scores)]
+    catalogue.add_scores(told, run="run-told")
+    second = HumanSpan(
+        tubelet_id=scores[5].tubelet_id, axis=AXIS, value="sleep", annotator="another", made_at="2026-01-09T08:00:00Z"
+    )
+    catalogue.add_annotations([second])
+    try:
+        dataset = build_dataset(workspace, catalogue, arrays)
+        assert by_tubelet(dataset, "reason")[told[2].tubelet_id] == "told 2"
+        assert set(dataset.values("p_wrong")) == {0.25}
+        assert by_tubelet(dataset, "trouble")[told[1].tubelet_id] == "bad track"
+        assert by_tubelet(dataset, "trouble")[told[3].tubelet_id] is None
+        assert set(dataset.load_saved_view("Trouble: bad track").values("tubelet")) == {s.tubelet_id for s in told[1::6]}
+        assert {s.tubelet_id for s in told[2::6]} <= set(dataset.load_saved_view("Conflicting duplicates").values("tubelet"))
+        assert list(dataset.load_saved_view("Low agreement").values(["tubelet", "agreement"])) == [[second.tubelet_id], [0.5]]
+    finally:
+        catalogue.add_scores(scores, run="run-before")
+        old = next(span for span in catalogue.list_annotations(AXIS) if span.tubelet_id == second.tubelet_id)
+        catalogue.add_annotations([evolve(second, value=old.value, made_at="2026-01-10T08:00:00Z")])
 
 
 def test_the_map_of_motions_is_one_that_fiftyone_shows(parts):
