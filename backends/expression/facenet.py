@@ -71,7 +71,7 @@ class FaceNet:
     name = "facenet"
 
     def __init__(self, *, plan: FitPlan | None = None) -> None:
-        self.plan = plan or FitPlan(epochs=20, lr=3e-3)
+        self.plan = plan or FitPlan(epochs=12, batch_size=48, lr=3e-3)
         self._network: EmbeddingNetwork | None = None
 
     def fit(self, faces: FaceSet, *, seed: int = 0, on_epoch: OnEpoch | None = None) -> Self:

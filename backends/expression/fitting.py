@@ -29,8 +29,8 @@ class FitPlan:
     """How long and how fast: `lr` is reached and left in one cycle over all `epochs`, with weight decay `decay`."""
 
     epochs: int = 20
-    batch_size: int = 32
-    lr: float = 4e-3
+    batch_size: int = 12
+    lr: float = 6e-3
     decay: float = 0.02
 
 

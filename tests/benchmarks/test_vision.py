@@ -6,7 +6,6 @@ import pytest
 from curation.benchmarks import vision_lessons
 from curation.benchmarks.vision import PARTS, bench_vision
 from curation.benchmarks.vision_faces import compute_separation
-from curation.benchmarks.vision_fusion import measure_half
 from schemas.errors import UnknownName
 
 
@@ -38,12 +37,3 @@ def test_separation_is_how_often_one_person_is_nearer():
     same = np.array([True, True, False, False])
     assert compute_separation(np.array([0.1, 0.2, 0.5, 0.9]), same) == 1
     assert compute_separation(np.array([0.1, 0.6, 0.5, 0.9]), same) == 0.75
-
-
-@pytest.mark.slow
-def test_st_fusion_is_no_worse_than_its_skeleton_half():
-    options = {"seed": 0, "lessons": 12, "seconds": 20.0}
-    lit, dim = (vision_lessons.draw_lessons(light=light, **options) for light in ("normal", "dim"))
-    both, skeleton = (measure_half(half, lit, dim, fold=0, seed=0) for half in ("both", "skeleton"))
-    assert both["accuracy"] >= skeleton["accuracy"] - 0.02
-    assert both["dim"] >= both["accuracy"] - 0.02
