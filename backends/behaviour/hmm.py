@@ -128,7 +128,7 @@ def _fit_behaviours(evidence: _Floats, lengths: Sequence[int]) -> tuple[_Floats,
     """Learn layer 1's start and change by expectation maximisation; behaviours are taken to last unless the data says otherwise."""
     from hmmlearn.base import BaseHMM
 
-    class ProposalHmm(BaseHMM):  # type: ignore[misc, no-any-unimported]
+    class ProposalHmm(BaseHMM):  # type: ignore[misc]
         """An HMM whose observations are the weights of each state themselves."""
 
         def _compute_log_likelihood(self, observed: _Floats) -> _Floats:
