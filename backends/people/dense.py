@@ -45,7 +45,7 @@ class DenseSpec:
 
 BODIES = DenseSpec(bundle="pose-detector", side=224, strides=((8, 2), (16, 2), (32, 6)), n_points=4, most_zoom=2.5)
 """Points: middle of the hips, point on the circle around the whole body, middle of the shoulders, point above the head."""
-FACES = DenseSpec(bundle="face-full-range", side=192, strides=((4, 1),), n_points=6, most_zoom=1.25)
+FACES = DenseSpec(bundle="face-full-range", side=192, strides=((4, 1),), n_points=6, most_zoom=1.35)
 """Points: the person's right and left eye, nose, mouth, right and left ear."""
 
 
@@ -79,13 +79,15 @@ class DenseNetwork:
 
         Args:
             image_rgb: (H, W, 3) uint8.
-            short: the frame is looked at with its short side this long, px (less where the canvas would be too large).
+            short: the frame is looked at with its short side this long, px (less where the canvas for it, or for the area, would be
+                too large).
             least: in [0, 1].
             area: part of the frame that is looked at, as large as in the whole; None = all of it.
         """
         height, width = image_rgb.shape[:2]
-        zoom = min(short / min(height, width), float(np.sqrt(_MOST_PIXELS / (height * width))), self.spec.most_zoom)
         left, top, right, bottom = area or (0, 0, width, height)
+        largest = float(np.sqrt(_MOST_PIXELS / ((bottom - top) * (right - left))))
+        zoom = min(short / min(height, width), largest, self.spec.most_zoom)
         canvas = _fit(image_rgb[top:bottom, left:right], zoom)
         maps = self._network(canvas.shape[:2]).run(canvas.astype(np.float32) / np.float32(127.5) - 1)
         parts = [self._decode(maps, canvas.shape[:2], stride, per_cell, least) for stride, per_cell in self.spec.strides]

@@ -8,6 +8,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from backends.people.base import Area
 from backends.people.dense import FACES, DenseNetwork, Finds, suppress_finds
 from backends.people.detector import PlaceDetector
 from backends.people.places import FacePlace, Place
@@ -20,6 +21,8 @@ __all__ = ["FaceDetector", "FaceFinder", "FaceSettings"]
 _SURE, _OTHER = 0.3, 0.6
 """From the first on a face is surely one; from the second on, by the size of the head, its middle is another head's."""
 _HEAD_BY_FACE = 1.25
+_AROUND = 2.0
+"""How much more than the small faces the part around them holds, by the size of a small face."""
 
 
 @frozen(kw_only=True)
@@ -28,12 +31,15 @@ class FaceSettings:
 
     A face is looked at from `least_place` on, in [0, 1]. `shorts` are groups of lengths of the frame's short side, px, that the
     network sees, coarse to fine. A finer group is used only if so far nobody, or somebody whose region is smaller than
-    `descend` tiles of the last one, was found.
+    `descend` tiles of the last one, was found. The part of the frame where sure faces are smaller than `tiny` px on the last canvas
+    is looked at once more, with the frame's short side `fine` px long.
     """
 
     least_place: float = 0.1
     shorts: tuple[tuple[int, ...], ...] = ((192,), (576, 864))
     descend: float = 3.0
+    tiny: float = 28.0
+    fine: int = 1440
 
 
 class FaceFinder:
@@ -55,10 +61,32 @@ class FaceFinder:
                 [self._network.find(image_rgb, short=n, least=self.settings.least_place, area=search.area) for n in group]
             )
             yield from _list_places(finds)
+        crowd = _find_crowd(finds, self.settings.tiny / group[-1] * side, image_rgb.shape, search.area)
+        if crowd is not None:
+            yield from _list_places(
+                self._network.find(image_rgb, short=self.settings.fine, least=self.settings.least_place, area=crowd)
+            )
 
     def close(self) -> None:
         """Free the network."""
         self._network.close()
+
+
+def _find_crowd(finds: Finds, tiny: float, shape: tuple[int, ...], area: Area | None) -> Area | None:
+    """Return the part of a frame of this shape, and of the area, that holds all sure faces smaller than `tiny` px; None if no two.
+
+    Its sides are eighths of the frame, so that the network is made for few sizes.
+    """
+    sides = (finds.boxes_xyxy[:, 2:] - finds.boxes_xyxy[:, :2]).max(axis=1, initial=0)
+    small = np.flatnonzero((finds.scores >= _SURE) & (sides < tiny))
+    if len(small) < 2:
+        return None
+    boxes, step = finds.boxes_xyxy[small], np.array([shape[1], shape[0]]) / 8
+    low = np.floor((boxes[:, :2].min(axis=0) - _AROUND * tiny) / step).clip(0, 8) * step
+    high = np.ceil((boxes[:, 2:].max(axis=0) + _AROUND * tiny) / step).clip(0, 8) * step
+    left, top, right, bottom = area or (0, 0, shape[1], shape[0])
+    crowd = max(int(low[0]), left), max(int(low[1]), top), min(int(high[0]), right), min(int(high[1]), bottom)
+    return crowd if crowd[2] - crowd[0] > tiny and crowd[3] - crowd[1] > tiny else None
 
 
 def _list_places(finds: Finds) -> Iterator[FacePlace]:
