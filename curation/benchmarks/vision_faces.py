@@ -52,7 +52,7 @@ def bench_faces(*, rounds: int, seed: int = 0) -> BenchResult:
         data[name] = {**mean, "params": n_params, "latency_ms": latency, "rounds": measured}
         rows.append(
             f"{name:22} top-1 {mean['top1']:.3f}  top-5 {mean['top5']:.3f}  attributes {mean['attributes']:.3f} (most frequent "
-            f"{mean['majority']:.3f})  {n_params} parameters  trained in {mean['fit_s']:.0f} s of CPU; one face "
+            f"{mean['majority']:.3f})  {n_params} parameters  trained in {mean['fit_s']:.0f} s of CPU; CPU for one face "
             + ", ".join(f"{engine} {ms:.2f} ms" for engine, ms in latency.items())
         )
         limits = {"top1": LEAST_TOP1, "top5": LEAST_TOP5, "attributes": LEAST_ATTRIBUTES}
@@ -87,7 +87,7 @@ def _measure_tasks(model: MultiTask, held: FaceSet) -> dict[str, float]:
 
 
 def _time_engines(model: MultiTask) -> dict[str, float]:
-    """Return the median milliseconds for one face: eager, compiled, and by ONNX Runtime, on one thread each."""
+    """Return the median milliseconds of CPU for one face: eager, compiled, and by ONNX Runtime, on one thread each."""
     import torch
 
     threads = torch.get_num_threads()
@@ -108,7 +108,7 @@ def _time_engines(model: MultiTask) -> dict[str, float]:
 
 
 def _time(run: Callable[[], object]) -> float | None:
-    """Return the median milliseconds of a call, or None if it cannot be made here (`torch.compile` needs a C++ compiler)."""
+    """Return the median milliseconds of CPU of a call, or None if it cannot be made here (`torch.compile` needs a C++ compiler)."""
     try:
         for _ in range(3):
             run()
@@ -116,9 +116,9 @@ def _time(run: Callable[[], object]) -> float | None:
         return None
     seconds = []
     for _ in range(_TIMED):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return 1000 * float(np.median(seconds))
 
 
