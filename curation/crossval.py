@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,9 +85,10 @@ def cross_validate(
     n_folds: int | None = 5,
     test_group: str | None = None,
     seed: int = 0,
+    workers: int = 1,
     advance: Advance | None = None,
 ) -> Predictions:
-    """Train a model per fold and let it judge what it has not seen.
+    """Train a model per fold and let it judge what it has not seen; the answer does not depend on the number of workers.
 
     Args:
         sequences: what to learn from and to judge.
@@ -93,33 +96,57 @@ def cross_validate(
         n_folds: see `assign_folds`.
         test_group: hold out this group only; all others are only trained on.
         seed: decides folds and training.
+        workers: processes among which the folds are shared.
         advance: is called with (folds done, folds).
 
     Raises:
         UnknownName: if there is no such model or group.
         NotEnoughData: if there is one group only, or a fold leaves fewer than two classes to train on.
     """
-    from backends.base import predict_sequences
     from backends.behaviour import MODELS
 
-    make = MODELS.load(model)
+    MODELS.load(model)
     fold = _assign(sequences, n_folds, test_group, seed)
-    classes = sequences.classes
-    n, n_classes = len(sequences), len(classes)
-    column = np.searchsorted(np.array(classes), sequences.label)
+    n, n_classes = len(sequences), len(sequences.classes)
+    column = np.searchsorted(np.array(sequences.classes), sequences.label)
     probs, margins = np.full((n, n_classes), np.nan), np.full(n, np.nan)
     taught = np.zeros((n, n_classes), bool)
     numbers = sorted(set(fold.tolist()) - {-1})
-    for done, number in enumerate(numbers):
+    jobs = {number: (sequences, model, fold == number, seed + number) for number in numbers}
+    for done, (number, said, early) in enumerate(_judge_all(jobs, workers)):
         held = fold == number
-        early = _EarlyMargins(sequences.take(held), column[held])
-        trained = make().fit(sequences.take(~held), classes=classes, seed=seed + number, progress=early.watch)
-        probs[held] = predict_sequences(trained, sequences.take(held))
-        margins[held] = early.compute_mean()
+        probs[held], margins[held] = said, early
         taught[held] = np.isin(np.arange(n_classes), column[~held])
         if advance is not None:
             advance(done + 1, len(numbers))
-    return Predictions(probs=probs, classes=classes, fold=fold, taught=taught, margins=margins)
+    return Predictions(probs=probs, classes=sequences.classes, fold=fold, taught=taught, margins=margins)
+
+
+_Job = tuple[SequenceSet, str, NDArray[np.bool_], int]
+_Judged = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _judge_all(jobs: dict[int, _Job], workers: int) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield (fold, probabilities, early margins) as they are done."""
+    if workers <= 1 or len(jobs) <= 1:
+        for number, job in jobs.items():
+            yield (number, *_judge_fold(*job))
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(_judge_fold, *job): number for number, job in jobs.items()}
+        for future in as_completed(waiting):
+            yield (waiting[future], *future.result())
+
+
+def _judge_fold(sequences: SequenceSet, model: str, held: NDArray[np.bool_], seed: int) -> _Judged:
+    """Train on what is not `held` and return what the model says of what is, and the early margins there."""
+    from backends.base import predict_sequences
+    from backends.behaviour import MODELS
+
+    column = np.searchsorted(np.array(sequences.classes), sequences.label)
+    early = _EarlyMargins(sequences.take(held), column[held])
+    trained = MODELS.load(model)().fit(sequences.take(~held), classes=sequences.classes, seed=seed, progress=early.watch)
+    return predict_sequences(trained, sequences.take(held)), early.compute_mean()
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "AuthError",
@@ -30,6 +31,17 @@ class CurationError(Exception):
     """Root of every expected failure: a user's input, a file, a server or a machine that is not as it must be."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error travel between processes with its message and fields, whatever its constructor takes."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[CurationError], args: tuple[Any, ...], fields: dict[str, Any]) -> CurationError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class InvalidField(CurationError, ValueError):

@@ -78,7 +78,7 @@ class Forest(nn.Module):
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return (B, K) probabilities for (B, S) features."""
-        node = self.roots.long()[None].expand(len(flat), -1)
+        node = self.roots.long()[None].expand(flat.shape[0], -1)
         for _ in range(self.depth):
             below = flat.gather(1, self.feature[node].long()) <= self.threshold[node]
             node = torch.where(below, self.left[node], self.right[node]).long()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["crossval", "rank", "score", "show_rounds"]
 
+_MOST_WORKERS = 8
+"""Each holds a copy of the sequences and of torch: about half a gigabyte."""
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -91,11 +94,20 @@ def crossval(sequences: Path, model: str, folds: str, test_group: str | None, se
     import numpy as np
 
     from curation.crossval import cross_validate, write_predictions
+    from curation.engines.local import count_cores
     from schemas.sequences import read_sequences
 
     loaded = read_sequences(sequences)
     with show_rounds(model) as advance:
-        result = cross_validate(loaded, model=model, n_folds=parse_folds(folds), test_group=test_group, seed=seed, advance=advance)
+        result = cross_validate(
+            loaded,
+            model=model,
+            n_folds=parse_folds(folds),
+            test_group=test_group,
+            seed=seed,
+            workers=min(count_cores(), _MOST_WORKERS),
+            advance=advance,
+        )
     write_predictions(out, result)
     held = result.fold >= 0
     right = np.array(result.classes)[result.probs[held].argmax(axis=1)] == loaded.label[held]

@@ -86,3 +86,12 @@ def test_progress_counts_folds(motions):
     seen = []
     cross_validate(motions, model="logreg", n_folds=3, advance=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_two_workers_say_what_one_says_and_pass_errors_on(motions):
+    alone, shared = (cross_validate(motions, model="logreg", n_folds=3, workers=workers) for workers in (1, 2))
+    np.testing.assert_array_equal(alone.probs, shared.probs)
+    np.testing.assert_array_equal(alone.margins, shared.margins)
+    one_class_each = motions.with_labels(np.where(motions.group == "video-0", "a", "b"))
+    with pytest.raises(NotEnoughData, match=r"classes to train on .* need at least 2, have 1"):
+        cross_validate(one_class_each, model="logreg", n_folds=2, workers=2)
