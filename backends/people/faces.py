@@ -16,7 +16,7 @@ from backends.people.pose import PoseEstimator
 from backends.people.search import Search
 from backends.people.tiles import BodyFinder, TileSettings
 
-__all__ = ["FaceDetector", "FaceFinder", "FaceSettings"]
+__all__ = ["FaceDetector", "FaceFinder", "FaceSettings", "find_crowd"]
 
 _SURE, _OTHER = 0.3, 0.6
 """From the first on a face is surely one; from the second on, by the size of the head, its middle is another head's."""
@@ -61,7 +61,7 @@ class FaceFinder:
                 [self._network.find(image_rgb, short=n, least=self.settings.least_place, area=search.area) for n in group]
             )
             yield from _list_places(finds)
-        crowd = _find_crowd(finds, self.settings.tiny / group[-1] * side, image_rgb.shape, search.area)
+        crowd = find_crowd(finds, self.settings.tiny / group[-1] * side, image_rgb.shape, search.area)
         if crowd is not None:
             yield from _list_places(
                 self._network.find(image_rgb, short=self.settings.fine, least=self.settings.least_place, area=crowd)
@@ -72,7 +72,7 @@ class FaceFinder:
         self._network.close()
 
 
-def _find_crowd(finds: Finds, tiny: float, shape: tuple[int, ...], area: Area | None) -> Area | None:
+def find_crowd(finds: Finds, tiny: float, shape: tuple[int, ...], area: Area | None) -> Area | None:
     """Return the part of a frame of this shape, and of the area, that holds all sure faces smaller than `tiny` px; None if no two.
 
     Its sides are eighths of the frame, so that the network is made for few sizes.
