@@ -39,7 +39,21 @@ def check_scorer(score_samples, evidence):
     given[wrong] = (labels[wrong] + 1) % 3
     features = rng.normal(0, 0.3, (120, 3)) + np.eye(3)[labels] * 4
     margins = np.where(np.isin(np.arange(120), wrong), -2.0, 2.0) + rng.normal(0, 0.1, 120)
-    values = score_samples(given, probs, evidence(features=features, margins=margins))
+    suspect = np.where(margins < 0, 0.9, 0.1)
+    values = score_samples(
+        given,
+        probs,
+        evidence(
+            features=features,
+            margins=margins,
+            seen_margins=margins,
+            votes=np.stack([labels, labels], axis=1),
+            proposed=labels,
+            edits=suspect,
+            surprise=suspect,
+            geometry=suspect,
+        ),
+    )
     assert values.shape == (120,)
     assert values.min() >= 0
     assert values.max() <= 1

@@ -13,6 +13,12 @@ SCORERS = Registry(
         "loss": "curation.scoring.methods:score_by_loss",
         "margin": "curation.scoring.methods:score_by_margin",
         "aum": "curation.scoring.methods:score_by_training_margin",
+        "aum-seen": "curation.scoring.methods:score_by_seen_margin",
         "knn": "curation.scoring.methods:score_by_neighbours",
+        "joint": "curation.scoring.methods:score_by_joint",
+        "disagreement": "curation.scoring.witnesses:score_by_disagreement",
+        "edit": "curation.scoring.witnesses:score_by_edit",
+        "surprise": "curation.scoring.witnesses:score_by_surprise",
+        "geometry": "curation.scoring.witnesses:score_by_geometry",
     },
 )

@@ -14,25 +14,45 @@ from numpy.typing import NDArray
 
 from schemas.errors import InvalidField
 
-__all__ = ["Evidence", "score_by_default", "score_by_loss", "score_by_margin", "score_by_neighbours", "score_by_training_margin"]
+__all__ = [
+    "Evidence",
+    "score_by_default",
+    "score_by_joint",
+    "score_by_loss",
+    "score_by_margin",
+    "score_by_neighbours",
+    "score_by_seen_margin",
+    "score_by_training_margin",
+]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 
-_NEIGHBOURS = 15
+N_NEIGHBOURS = 10
 
 
 @frozen(kw_only=True, eq=False)
 class Evidence:
-    """What may be known beside the probabilities.
+    """What may be known beside the probabilities, about N samples.
 
     `features` (N, D): alike samples are near; `groups` (N,): neighbours within one group are no independent witnesses; `margins`
-    (N,): mean margin of the label over early epochs, out of fold (see `curation.crossval.Predictions`).
+    (N,): mean margin of the label over early epochs, out of fold (see `curation.crossval.Predictions`); `seen_margins` (N,): the
+    same of a network that was trained on the sample; `opinions`: each (N, K) out-of-sample probabilities of one model, where
+    `probs` is their mean; `votes` (N, A): columns that annotators said, −1 = nothing; `proposed` (N,): the column first proposed,
+    −1 = none, and `edits` (N,) in [0, 1] how far box and skeleton were moved from the proposal; `surprise` (N,) in nats, −log of
+    the transitions around the label; `geometry` (N,) in [0, 1], 1 = impossible (`curation.scoring.geometry`).
     """
 
     features: NDArray[np.floating[Any]] | None = None
     groups: NDArray[Any] | None = None
     margins: Floats | None = None
+    seen_margins: Floats | None = None
+    opinions: tuple[Floats, ...] = ()
+    votes: Labels | None = None
+    proposed: Labels | None = None
+    edits: Floats | None = None
+    surprise: Floats | None = None
+    geometry: Floats | None = None
 
 
 def score_by_loss(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
@@ -55,7 +75,7 @@ def score_by_margin(labels: Labels, probs: Floats, evidence: Evidence) -> Floats
 
 
 def score_by_training_margin(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
-    """Return the rank of the mean early-epoch margin, lowest margin = 1.
+    """Return the rank of the mean early-epoch margin, lowest margin = 1, of a network that was not trained on the sample.
 
     After "Identifying Mislabeled Data using the Area Under the Margin Ranking" (Pleiss et al., 2020), eq. 2, but out of fold.
 
@@ -66,7 +86,16 @@ def score_by_training_margin(labels: Labels, probs: Floats, evidence: Evidence) 
         raise InvalidField(
             "method", "a method that needs probabilities alone (training margins are known only with --sequences)", "aum"
         )
-    return _rank(-evidence.margins)
+    return rank_evenly(-evidence.margins)
+
+
+def score_by_seen_margin(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
+    """Return the rank of the mean early-epoch margin, lowest margin = 1, of a network trained on the sample (Pleiss et al., 2020).
+
+    Raises:
+        InvalidField: if such margins were not recorded.
+    """
+    return rank_evenly(-require(evidence.seen_margins, "aum-seen", "margins of a network trained on the samples"))
 
 
 def score_by_neighbours(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
@@ -77,36 +106,56 @@ def score_by_neighbours(labels: Labels, probs: Floats, evidence: Evidence) -> Fl
     """
     if evidence.features is None:
         raise InvalidField("method", "a method that needs probabilities alone, or --features", "knn")
-    from sklearn.neighbors import NearestNeighbors
+    from curation.scoring.neighbours import find_neighbours, scale_features
 
-    n = len(labels)
-    groups = np.arange(n) if evidence.groups is None else np.unique(evidence.groups, return_inverse=True)[1]
-    largest = int(np.bincount(groups).max())
-    k = min(n, _NEIGHBOURS + largest)
-    scaled = evidence.features.astype(np.float32)
-    scaled = (scaled - scaled.mean(axis=0)) / np.maximum(scaled.std(axis=0), 1e-6)
-    near = NearestNeighbors(n_neighbors=k).fit(scaled).kneighbors(scaled, return_distance=False)
-    foreign = groups[near] != groups[:, None]
-    counted = foreign & (foreign.cumsum(axis=1) <= _NEIGHBOURS)
-    differs = (labels[near] != labels[:, None]) & counted
-    total = counted.sum(axis=1)
+    near = find_neighbours(scale_features(evidence.features), N_NEIGHBOURS, groups=evidence.groups)
+    total = near.known.sum(axis=1)
+    differs = (labels[np.maximum(near.index, 0)] != labels[:, None]) & near.known
     return np.asarray(np.where(total > 0, differs.sum(axis=1) / np.maximum(total, 1), 0.5))
 
 
+def score_by_joint(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
+    """Return (c + 1 − p(label) / (p(label) + p(rival))) / 2, c = 1 if the label is off the diagonal of the confident joint.
+
+    A sample counts as class j if p(j) is at least the mean p(j) of those labelled j, and no such class has a larger p:
+    C. Northcutt, L. Jiang, I. Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels" (2021), eq. 1.
+    """
+    own = _take_own(labels, probs)
+    n_classes = probs.shape[1]
+    counts = np.bincount(labels, minlength=n_classes)
+    bars = np.where(counts > 0, np.bincount(labels, weights=own, minlength=n_classes) / np.maximum(counts, 1), np.inf)
+    confident = np.where(probs >= bars, probs, -1)
+    claimed = confident.argmax(axis=1)
+    off = (confident.max(axis=1) >= 0) & (claimed != labels)
+    rivals = probs.copy()
+    rivals[np.arange(len(labels)), labels] = 0
+    return np.asarray((off + 1 - own / np.maximum(own + rivals.max(axis=1), 1e-12)) / 2)
+
+
 def score_by_default(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
-    """Return the mean rank by loss and by early-epoch margin where margins are known, 1 − p(label) where they are not."""
-    loss = score_by_loss(labels, probs, evidence)
-    if evidence.margins is None:
-        return loss
-    return (_rank(loss) + score_by_training_margin(labels, probs, evidence)) / 2
+    """Return the score of `curation.scoring.diagnose.diagnose_labels`, which combines all that is known."""
+    from curation.scoring.diagnose import diagnose_labels
+
+    return diagnose_labels(labels, probs, evidence).score
+
+
+def require(value: NDArray[Any] | None, method: str, what: str) -> NDArray[Any]:
+    """Return `value`.
+
+    Raises:
+        InvalidField: if it is None: the method needs `what`.
+    """
+    if value is None:
+        raise InvalidField("method", f"a method for what is known ({method} needs {what})", method)
+    return value
+
+
+def rank_evenly(values: Floats) -> Floats:
+    """Return mid-ranks in (0, 1), ties equal, the largest value near 1."""
+    from scipy.stats import rankdata
+
+    return np.asarray((rankdata(values) - 0.5) / len(values))
 
 
 def _take_own(labels: Labels, probs: Floats) -> Floats:
     return np.asarray(probs[np.arange(len(labels)), labels])
-
-
-def _rank(values: Floats) -> Floats:
-    """Return mid-ranks in (0, 1), ties equal."""
-    from scipy.stats import rankdata
-
-    return np.asarray((rankdata(values) - 0.5) / len(values))

@@ -9,6 +9,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.crossval import Predictions, cross_validate
+from curation.scoring.geometry import score_geometry
+from curation.scoring.methods import Evidence
 from curation.scoring.rank import Ranking, rank_labels
 from schemas.sequences import SequenceSet
 
@@ -41,7 +43,8 @@ def score_sequences(
 ) -> ScoredLabels:
     """Score every label by models that had not seen its group.
 
-    Probabilities and early-epoch margins are averaged over models and seeds. A class that a fold's training part lacks cannot be
+    Probabilities and early-epoch margins are averaged over models and seeds; the default method hears every model on its own, and
+    compares poses. A class that a fold's training part lacks cannot be
     judged there: it gets 1 / K, so that its samples are neither cleared nor accused.
 
     Args:
@@ -66,11 +69,17 @@ def score_sequences(
         report = None if advance is None else _shift(advance, number, len(jobs))
         runs.append(cross_validate(sequences, model=model, n_folds=n_folds, seed=job_seed, advance=report))
     labels = np.searchsorted(np.array(runs[0].classes), sequences.label).astype(np.int64)
-    probs = np.mean([_neutralise(run) for run in runs], axis=0)
-    probs /= probs.sum(axis=1, keepdims=True)
-    margins = np.mean([run.margins for run in runs], axis=0)
+    said = np.stack([_neutralise(run) for run in runs])
+    said /= said.sum(axis=2, keepdims=True)
+    probs = said.mean(axis=0)
     ranking = rank_labels(
-        labels, probs, method=method, groups=sequences.group, margins=margins, features=_describe(sequences, method)
+        labels,
+        probs,
+        method=method,
+        groups=sequences.group,
+        margins=np.mean([run.margins for run in runs], axis=0),
+        features=_describe(sequences, method),
+        more=Evidence(opinions=tuple(said.reshape(n_seeds, len(models), *probs.shape).mean(axis=0)), geometry=_inspect(sequences)),
     )
     return ScoredLabels(ranking=ranking, labels=labels, classes=runs[0].classes, probs=probs, fold=runs[0].fold)
 
@@ -86,11 +95,15 @@ def _neutralise(run: Predictions) -> NDArray[np.float64]:
 
 def _describe(sequences: SequenceSet, method: str) -> NDArray[np.float32] | None:
     """Return flat normalised poses for methods that compare samples."""
-    if method != "knn":
+    if method not in ("default", "knn"):
         return None
     from backends.behaviour.flat import MAX_FRAMES, flatten_poses
 
     return flatten_poses(sequences.pose, min(MAX_FRAMES, sequences.pose.shape[1]))
+
+
+def _inspect(sequences: SequenceSet) -> NDArray[np.float64] | None:
+    return None if sequences.skeleton is None else score_geometry(sequences.pose, sequences.skeleton)
 
 
 def _shift(advance: Callable[[int, int], None], number: int, total: int) -> Callable[[int, int], None]:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from curation.scoring import SCORERS
+from curation.scoring.diagnose import diagnose_labels
+from curation.scoring.kinds import KINDS
 from curation.scoring.methods import Evidence
+from curation.scoring.reasons import Reasons
 from schemas.checks import check_array, check_probabilities
 from schemas.errors import InvalidField, NotEnoughData
 from schemas.files import replace_file
@@ -27,13 +30,17 @@ class Ranking:
     """N samples by suspicion.
 
     `order` (N,) indices, most suspect first; `suggested` (N,) the likeliest column; `score` (N,) in [0, 1], 1 = most suspect;
-    `loss` (N,) −log p(label) in nats. All but `order` are in the order of the input.
+    `loss` (N,) −log p(label) in nats. All but `order` are in the order of the input. Where the method is `default`: `wrong` (N,)
+    the calibrated probability that the label is wrong, `kind` (N,) index into `kinds.KINDS`, and `reasons`.
     """
 
     order: NDArray[np.int64]
     suggested: NDArray[np.int64]
     score: NDArray[np.float64]
     loss: NDArray[np.float64]
+    wrong: NDArray[np.float64] | None = None
+    kind: NDArray[np.int8] | None = None
+    reasons: Reasons | None = None
 
 
 def rank_labels(
@@ -44,6 +51,7 @@ def rank_labels(
     features: NDArray[Any] | None = None,
     groups: NDArray[Any] | None = None,
     margins: NDArray[Any] | None = None,
+    more: Evidence | None = None,
 ) -> Ranking:
     """Rank labels, most suspect first; equal scores by loss, then by index.
 
@@ -54,6 +62,7 @@ def rank_labels(
         features: (N, D), for methods that compare samples.
         groups: (N,), likewise.
         margins: (N,), see `Evidence`.
+        more: whatever else is known; the three above are added to it.
 
     Raises:
         UnknownName: if there is no such method.
@@ -64,11 +73,29 @@ def rank_labels(
     checked = check_probabilities("probs", probs)
     columns = _check_labels(labels, checked)
     n = len(columns)
-    evidence = Evidence(features=_check_rows("features", features, n), groups=groups, margins=_check_rows("margins", margins, n))
     if groups is not None:
         check_array("groups", groups, (n,))
-    score = np.clip(np.asarray(score_samples(columns, checked, evidence), np.float64), 0, 1)
+    evidence = evolve(
+        Evidence() if more is None else more,
+        features=_check_rows("features", features, n),
+        groups=groups,
+        margins=_check_rows("margins", margins, n),
+    )
     loss = -np.log(np.maximum(checked[np.arange(n), columns], _SMALLEST)) + 0.0
+    if method == "default":
+        found = diagnose_labels(columns, checked, evidence)
+        score, kind, reasons = np.clip(found.score, 0, 1), found.kind, found.reasons
+        order = _order(score, loss)
+        return Ranking(
+            order=order,
+            suggested=found.suggested,
+            score=score,
+            loss=loss,
+            wrong=np.clip(found.wrong, 0, 1),
+            kind=kind,
+            reasons=reasons,
+        )
+    score = np.clip(np.asarray(score_samples(columns, checked, evidence), np.float64), 0, 1)
     return Ranking(order=_order(score, loss), suggested=np.argmax(checked, axis=1), score=score, loss=loss)
 
 
@@ -91,6 +118,8 @@ def rank_scores(scores: Sequence[SampleScore]) -> list[SampleScore]:
 def write_ranking(path: str | Path, ranking: Ranking, labels: NDArray[Any], names: Sequence[str] | None = None) -> None:
     """Write ``index,label,suggested,score,loss`` as CSV, most suspect first, whole or not at all.
 
+    Where the ranking knows them, ``wrong,kind,reason`` follow.
+
     Args:
         path: where to.
         ranking: what `rank_labels` returned.
@@ -105,12 +134,16 @@ def write_ranking(path: str | Path, ranking: Ranking, labels: NDArray[Any], name
     if names is not None:
         known = np.array(names, np.str_)
         columns |= {name: pa.array(known[columns[name]].tolist(), pa.string()) for name in ("label", "suggested")}
-    table = pa.table({**columns, "score": ranking.score[order], "loss": ranking.loss[order]})
+    columns |= {"score": ranking.score[order], "loss": ranking.loss[order]}
+    if ranking.wrong is not None and ranking.kind is not None and ranking.reasons is not None:
+        columns["wrong"] = ranking.wrong[order]
+        columns["kind"] = pa.array(np.array(KINDS)[ranking.kind[order]])
+        columns["reason"] = pa.array(ranking.reasons.write(names, order), pa.string())
     plain = names is None or not any(set(name) & set(',"\r\n') for name in names)
     options = csv.WriteOptions(include_header=False, quoting_style="none" if plain else "needed")
     with replace_file(path) as stream:
-        stream.write(b"index,label,suggested,score,loss\n")
-        csv.write_csv(table, stream, options)
+        stream.write((",".join(columns) + "\n").encode())
+        csv.write_csv(pa.table(columns), stream, options)
 
 
 def _check_labels(labels: NDArray[Any], probs: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from curation.scoring.kinds import KINDS
 from curation.scoring.out_of_fold import JUDGES, ScoredLabels, score_sequences
 from schemas.checks import compute_id
 from schemas.errors import NotEnoughData
@@ -97,6 +98,7 @@ def score_workspace(
 
 def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, method: str, model: str) -> list[SampleScore]:
     ranking = scored.ranking
+    reasons = None if ranking.reasons is None else ranking.reasons.write(scored.classes)
     return [
         SampleScore(
             tubelet_id=tubelet_ids[i],
@@ -108,6 +110,9 @@ def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, meth
             method=method,
             model=model,
             out_of_sample=True,
+            wrong=None if ranking.wrong is None else float(ranking.wrong[i]),
+            kind=None if ranking.kind is None else KINDS[ranking.kind[i]],
+            reason=None if reasons is None else str(reasons[i]),
         )
         for i in ranking.order
     ]

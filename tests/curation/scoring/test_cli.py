@@ -48,6 +48,7 @@ def test_rank_from_sequences_trains_what_it_needs(call, files):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout.splitlines()[-1])["ranked"] == 48
     rows = read_rows(files / "r.csv")
+    assert {row["reason"].split()[1:4] == ["of", "3", "models"] for row in rows} == {True}
     assert {row["label"] for row in rows} <= {"attend", "look-aside", "phone", "raise-hand", "sleep", "stand", "turn-page", "write"}
     first = (files / "r.csv").read_bytes()
     call("rank", "--sequences", "s.npz", "--model", "logreg", "--folds", "all", "--out", "r.csv")

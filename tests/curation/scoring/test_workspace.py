@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from curation.cli import cli
+from curation.scoring.kinds import KINDS
 from curation.scoring.workspace import list_scorable, score_workspace
 from curation.split import make_split
 from schemas.errors import NotEnoughData, UnknownName
@@ -21,6 +22,7 @@ def test_labels_are_scored_once_and_the_same_again_adds_nothing(make_school):
     assert all(s.out_of_sample for s in result.scores)
     assert [s.value for s in result.scores] == sorted((s.value for s in result.scores), reverse=True)
     assert seen[-1][0] == seen[-1][1]
+    assert all(0 <= s.wrong <= 1 and s.kind in KINDS and s.reason for s in result.scores)
     digest = catalogue.digest()
     again = score_workspace(workspace, catalogue, arrays)
     assert (again.new, again.run, again.scores) == (0, result.run, result.scores)
