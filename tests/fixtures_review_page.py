@@ -48,15 +48,26 @@ def open_review(review_browser):
             opened.locator(CARD).wait_for()
             offer = opened.get_by_text("Dismiss", exact=True)
             offer.wait_for()
-            offer.click()
+            offer.evaluate("button => button.click()")  # it may lie below a sample that the app remembers as open
             offer.wait_for(state="hidden")
-            if opened.locator("#modal.modalon").count():  # the app remembers an open sample
-                opened.keyboard.press("Escape")
+            close_sample(opened)
             yield opened
         finally:
             opened.close()
 
     return open_page
+
+
+def close_sample(page):
+    """Close the open sample, if one is."""
+
+    def is_closed():
+        if page.locator("#modal.modalon").count():
+            page.keyboard.press("Escape")
+            return False
+        return True
+
+    wait_until(is_closed, "the open sample is closed")
 
 
 def _note_stranger(page, app, url):
