@@ -55,7 +55,7 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 @click.command()
 @click.option("--labels", type=_PATH, help="y.npy, int (N,): columns of the probabilities.")
 @click.option("--probs", type=_PATH, help="p.npy, float (N, K): out-of-sample probabilities, rows summing to 1.")
-@click.option("--features", type=_PATH, help="e.npy, float (N, D), for methods that compare samples (knn).")
+@click.option("--features", type=_PATH, help="e.npy, float (N, D), alike samples near: finds more than probabilities alone.")
 @click.option("--groups", type=_PATH, help="g.npy (N,): samples of one group are no independent witnesses.")
 @click.option("--sequences", type=_PATH, help="s.npz instead: pose, label and group; what is needed is trained here.")
 @click.option(
@@ -64,7 +64,7 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 @click.option("--method", default="default", show_default=True, help="How suspicion is measured; an unknown name lists the known.")
 @click.option("--folds", default="5", show_default=True, metavar="K|all", help="Folds by group, with --sequences.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--out", type=_PATH, required=True, help="ranked.csv: index,label,suggested,score,loss, most suspect first.")
+@click.option("--out", type=_PATH, required=True, help="ranked.csv: index,label,suggested,score,loss[,wrong,kind,reason], most suspect first.")
 @json_option
 def rank(out: Path, as_json: bool, **said: Any) -> None:
     """Rank labels by suspicion, from labels and probabilities or from pose sequences. Needs no workspace."""
