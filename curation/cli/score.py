@@ -64,7 +64,9 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 @click.option("--method", default="default", show_default=True, help="How suspicion is measured; an unknown name lists the known.")
 @click.option("--folds", default="5", show_default=True, metavar="K|all", help="Folds by group, with --sequences.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--out", type=_PATH, required=True, help="ranked.csv: index,label,suggested,score,loss[,wrong,kind,reason], most suspect first.")
+@click.option(
+    "--out", type=_PATH, required=True, help="ranked.csv: index,label,suggested,score,loss[,wrong,kind,reason], most suspect first."
+)
 @json_option
 def rank(out: Path, as_json: bool, **said: Any) -> None:
     """Rank labels by suspicion, from labels and probabilities or from pose sequences. Needs no workspace."""
