@@ -1,0 +1,88 @@
+"""Network slimming: the right channels go, a layer keeps its floor, and what is left is saved and loaded."""
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve
+from torch import nn
+
+from backends.behaviour.drn_lstm import PoseDrnLstm
+from backends.behaviour.slim import FINE, SPARSE, SlimDrnLstm
+from backends.compress import adapt_shapes, count_parameters, slim_network
+from backends.training import TrainingPlan, isolate_random, train_classifier
+from schemas.errors import InvalidField, ModelError
+
+EXAMPLE = torch.randn((2, 12, 10, 5), generator=torch.Generator().manual_seed(0))
+
+
+def make_network(seed=0):
+    with isolate_random(seed):
+        network = PoseDrnLstm(n_nodes=10, n_features=5, n_classes=8).eval()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                nn.init.uniform_(module.weight)
+    return network
+
+
+def test_channels_of_scale_zero_go_and_the_answer_stays():
+    network = nn.Sequential(
+        nn.Conv1d(3, 8, 3, bias=False), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 6, 1), nn.BatchNorm1d(6)
+    ).eval()
+    network[1].weight.data = torch.tensor([1.0, 0, 2, 0, 3, 0, 4, 0])
+    network[4].weight.data.fill_(5.0)
+    x = torch.randn(4, 3, 9)
+    before = network(x)
+    slim_network(network, x, ratio=4 / 14)
+    assert (network[0].out_channels, network[3].in_channels, network[3].out_channels) == (4, 4, 6)
+    assert network[1].weight.tolist() == [1, 2, 3, 4]
+    torch.testing.assert_close(network(x), before)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.84, 0.95])
+def test_every_layer_keeps_something_and_the_network_runs(ratio):
+    network = make_network()
+    before = count_parameters(network)
+    slim_network(network, EXAMPLE, ratio=ratio)
+    assert min(m.out_channels for m in network.modules() if isinstance(m, nn.Conv1d)) >= 1
+    assert network(EXAMPLE).shape == (2, 8)
+    assert count_parameters(network) < max(1 - ratio, 0.08) * before
+
+
+def test_weights_of_a_slim_network_load_into_a_whole_one():
+    slim, fresh = slim_network(make_network(), EXAMPLE, ratio=0.7), make_network(1)
+    adapt_shapes(fresh, slim.state_dict())
+    fresh.load_state_dict(slim.state_dict())
+    torch.testing.assert_close(fresh(EXAMPLE), slim(EXAMPLE))
+    with pytest.raises(ValueError, match=r"out\.weight is missing"):
+        adapt_shapes(fresh, {k: v for k, v in slim.state_dict().items() if k != "out.weight"})
+    with pytest.raises(InvalidField, match="ratio"):
+        slim_network(fresh, EXAMPLE, ratio=1.0)
+
+
+def test_sparse_training_shrinks_scales():
+    x, y = torch.randn(40, 6), torch.arange(40) % 2
+    scales = {}
+    for l1 in (0.0, 0.1):
+        with isolate_random(0) as generator:
+            network = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+            plan = TrainingPlan(schedule="steps", epochs=30, lr=0.03, gamma_l1=l1)
+            train_classifier(network, (x, y), None, plan=plan, generator=generator)
+        scales[l1] = float(network[1].weight.detach().abs().mean())
+    assert scales[0.1] < 0.5 * scales[0.0]
+
+
+def test_the_slim_model_is_a_tenth_and_is_saved(sequence_factory, tmp_path):
+    data = sequence_factory(64, n_groups=4)
+    epochs = []
+    model = SlimDrnLstm(plan=evolve(SPARSE, epochs=3), fine=evolve(FINE, epochs=2)).fit(
+        data, progress=lambda r: epochs.append(r.epoch)
+    )
+    whole = model._config["n_channels"]
+    assert epochs == [1, 2, 3, 4, 5]
+    reference = PoseDrnLstm(n_nodes=len(model._config["nodes"]), n_features=whole + 1, n_classes=8)
+    assert count_parameters(model._require_network()) < 0.17 * count_parameters(reference)
+    model.save(tmp_path, {})
+    loaded = SlimDrnLstm.load(tmp_path)
+    np.testing.assert_allclose(loaded.predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
+    with pytest.raises(ModelError):
+        type(model).load(tmp_path / "nowhere")
