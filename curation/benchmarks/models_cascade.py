@@ -102,13 +102,13 @@ def draw_hands(seed: int) -> tuple[SequenceSet, NDArray[np.uint8]]:
         return lessons, data["pictures"]
 
 
-def _draw(seed: int) -> dict[str, NDArray[Any]]:
+def _draw(seed: int, *, n_lessons: int = N_LESSONS, seconds: float = SECONDS) -> dict[str, NDArray[Any]]:
     from curation.render.classroom import RenderConfig
     from curation.render.simulate import simulate_poses
 
-    config = RenderConfig(seed=seed, lessons=N_LESSONS, seconds=SECONDS)
-    poses = simulate_poses(seed=seed, lessons=N_LESSONS, seconds=SECONDS, window=WINDOW, config=config)
-    shots = {key: shot for lesson in range(N_LESSONS) for key, shot in _draw_lesson(config, lesson).items()}
+    config = RenderConfig(seed=seed, lessons=n_lessons, seconds=seconds)
+    poses = simulate_poses(seed=seed, lessons=n_lessons, seconds=seconds, window=WINDOW, config=config)
+    shots = {key: shot for lesson in range(n_lessons) for key, shot in _draw_lesson(config, lesson).items()}
     ids = [] if poses.id is None else poses.id.tolist()
     kept = poses.take(np.array([key in shots for key in ids]))
     return {
@@ -121,7 +121,10 @@ def _draw(seed: int) -> dict[str, NDArray[Any]]:
 
 
 def _draw_lesson(config: Any, lesson: int) -> dict[str, NDArray[np.uint8]]:
-    """Return the pictures (2, 40, 40, 3) of every student's hands in every window, by the ids that `simulate_poses` gives."""
+    """Return the pictures (2, 40, 40, 3) of every student's hands in every window, by the ids that `simulate_poses` gives.
+
+    Where the estimator finds nobody at one of the two moments, the other stands for both.
+    """
     from backends.behaviour.hand_images import find_hand_regions
     from backends.people.regions import crop_region
     from curation.render.classroom import set_up
@@ -131,7 +134,7 @@ def _draw_lesson(config: Any, lesson: int) -> dict[str, NDArray[np.uint8]]:
     from curation.render.stage import observe, seed_for
 
     room, camera, plan = set_up(config, lesson, list(CAMERAS)[lesson % len(CAMERAS)])
-    n_windows = int(SECONDS / WINDOW + 1e-6)
+    n_windows = int(config.seconds / WINDOW + 1e-6)
     times = (np.arange(n_windows)[:, None] * WINDOW + (np.arange(SHOTS) + 0.5) / SHOTS * WINDOW).ravel()
     truth, bodies = observe(plan, room, camera, times, SHOTS / WINDOW)
     rng = seed_for(config.seed, "hands", lesson)
@@ -142,6 +145,6 @@ def _draw_lesson(config: Any, lesson: int) -> dict[str, NDArray[np.uint8]]:
         for member, region in zip(plan.members, find_hand_regions(found[step]), strict=True):
             if np.isfinite(region).all():
                 key = f"{plan.name}/{member.name}/{step // SHOTS}"
-                cut = shots.setdefault(key, np.zeros((SHOTS, SIDE, SIDE, 3), np.uint8))
-                cut[step % SHOTS] = crop_region(frame, region, SIDE)
+                shot = crop_region(frame, region, SIDE)
+                shots.setdefault(key, np.repeat(shot[None], SHOTS, axis=0))[step % SHOTS] = shot
     return shots

@@ -54,3 +54,23 @@ def test_the_table_names_what_is_missed():
 def test_one_round_or_no_random_column_has_no_interval(values):
     row = describe_models({"lstm": [run(0.7, random_f1=v) for v in values]}, []).rows[1]
     assert ("0.500" in row) == (len(values) == 1)
+
+
+def test_hands_are_cut_from_drawn_lessons_for_every_sequence():
+    from curation.benchmarks.models_cascade import _draw
+
+    drawn = _draw(5, n_lessons=1, seconds=4.0)
+    n = len(drawn["label"])
+    assert 8 <= n <= 12
+    assert drawn["pose"].shape == (n, 12, 33, 4)
+    assert drawn["pictures"].shape == (n, 2, 40, 40, 3)
+    assert drawn["pictures"].std(axis=(2, 3, 4)).min() > 3
+
+
+def test_the_cascades_table_says_what_is_missed():
+    from curation.benchmarks.models_cascade import CascadeRun, describe_cascade
+
+    runs = [CascadeRun(told=told, phone=0.8, writing=0.7, hand=0.9, f1=0.8) for told in (0.85, 0.89)]
+    result = describe_cascade(runs)
+    assert result.missed == ("the cascade tells phone from writing in 0.870, wanted 0.9",)
+    assert len(result.rows) == 2
