@@ -70,11 +70,12 @@ def check_probabilities(field: str, value: object, *, atol: float = 1e-3) -> NDA
         InvalidField: if a value is not finite or outside [0, 1], or a row does not sum to 1 within `atol`.
     """
     probs = check_array(field, value, (None, None)).astype(np.float64)
-    if not np.isfinite(probs).all():
+    low, high = (probs.min(), probs.max()) if probs.size else (0.0, 1.0)
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise InvalidField(field, "finite probabilities", f"row {int(np.argmin(np.isfinite(probs).all(axis=1)))} has NaN or inf")
-    if probs.size and (probs.min() < 0 or probs.max() > 1):
-        raise InvalidField(field, "probabilities in [0, 1]", f"values from {probs.min():.4g} to {probs.max():.4g}")
-    off = np.abs(probs.sum(axis=1) - 1)
+    if low < 0 or high > 1:
+        raise InvalidField(field, "probabilities in [0, 1]", f"values from {low:.4g} to {high:.4g}")
+    off = np.abs(probs @ np.ones(probs.shape[1]) - 1)
     if off.size and off.max() > atol:
         row = int(off.argmax())
         raise InvalidField(field, "rows that sum to 1", f"row {row} sums to {probs[row].sum():.4g}")

@@ -23,6 +23,7 @@ _DOUBTED = 0.5
 _SAME = 0.05
 _FAR = 6.0
 _UNSURE = 0.6
+_CHUNK = 16_384
 
 
 def tell_kinds(
@@ -54,7 +55,7 @@ def tell_kinds(
     n, n_classes = guess.shape
     rows = np.arange(n)
     top, own = guess[rows, suggested], guess[rows, labels]
-    second = _take_second(guess, suggested, top)
+    second = _take_second(guess)
     sure = (wrong >= _WRONG) & (top >= _CLOSE * own)
     torn = (top < _CLOSE * second) | (wrong >= _WRONG)
     none_fits = (top < 1.5 / n_classes) & (n_classes > 2) if stranger is None else stranger & (top < _UNSURE)
@@ -90,12 +91,14 @@ def find_strangers(near: Neighbours) -> NDArray[np.bool_]:
     return np.asarray(logs > middle + _FAR * spread)
 
 
-def _take_second(guess: Floats, likeliest: NDArray[np.int64], top: Floats) -> Floats:
-    """Return (N,) the second largest probability; where the largest is at least 2 / 3, all that is left, which is no less."""
-    second = 1 - top
-    rows = np.flatnonzero(top < 2 / 3)
-    if guess.shape[1] > 2 and len(rows):
-        rest = guess[rows]
-        rest[np.arange(len(rows)), likeliest[rows]] = -1
-        second[rows] = rest.max(axis=1)
-    return np.asarray(second)
+def _take_second(guess: Floats) -> Floats:
+    """Return (N,) the second largest probability of each row; 0 where there is one class only."""
+    second = np.zeros(len(guess))
+    for start in range(0, len(guess), _CHUNK):  # a chunk by columns stays in the cache, which makes this ten times faster
+        columns = np.ascontiguousarray(guess[start : start + _CHUNK].T)
+        first, after = columns[0], np.zeros(columns.shape[1])
+        for column in columns[1:]:
+            after = np.maximum(after, np.minimum(first, column))
+            first = np.maximum(first, column)
+        second[start : start + _CHUNK] = after
+    return second

@@ -173,7 +173,7 @@ def _check_rows(name: str, value: NDArray[Any] | None, n: int) -> NDArray[Any] |
 
 
 def _order(score: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.int64]:
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-score)
     ordered = score[order]
     if (ordered[1:] == ordered[:-1]).any():
         order = np.lexsort((-loss, -score))
