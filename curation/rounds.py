@@ -179,13 +179,14 @@ def _begin(catalogue: Catalogue, number: int, key: str, options: RoundOptions) -
 
 
 def _run_score(work: _Work, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    from curation.engines.local import count_cores
     from curation.scoring.workspace import score_workspace
 
     def tell(done: int, total: int) -> None:
         if work.advance is not None:
             work.advance("score", done, total)
 
-    found = score_workspace(*work.stores, axis=work.axis, method=work.options.method, progress=tell)
+    found = score_workspace(*work.stores, axis=work.axis, method=work.options.method, workers=min(count_cores(), 8), progress=tell)
     most_suspect = [score.tubelet_id for score in found.scores[:10]]
     return {"run": found.run, "n": len(found.scores), "method": found.method, "most_suspect": most_suspect}
 

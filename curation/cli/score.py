@@ -36,12 +36,14 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 
     Dropped labels and the frozen test lessons are left out. The same labels again add nothing.
     """
+    from curation.engines.local import count_cores
     from curation.scoring.workspace import score_workspace
     from curation.store import ArrayStore, Catalogue
 
     with Catalogue.open(workspace.catalogue_url) as catalogue, show_rounds("scoring") as advance:
         arrays = ArrayStore(workspace.folder("arrays"))
-        result = score_workspace(workspace, catalogue, arrays, axis=axis, method=method, progress=advance)
+        workers = min(count_cores(), _MOST_WORKERS)
+        result = score_workspace(workspace, catalogue, arrays, axis=axis, method=method, workers=workers, progress=advance)
     contested = sum(s.label != s.suggested for s in result.scores)
     top = result.scores[0]
     data = {

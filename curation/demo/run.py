@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,30 +289,48 @@ def _train(loop: _Loop, name: str) -> F1:
     """Export the labels as they stand, train with every seed, send the first through the gate; return the figures."""
     from curation.export import export_set
     from curation.gate import evaluate_model, promote
-    from curation.registry import train_model
 
     out = loop.workspace.folder("exports") / name
     values = []
     with loop.clock.stage("export, training and gate"):
         options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name, "pictures": True}
         manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, **options)  # type: ignore[arg-type]
-        models = [train_model(loop.workspace, loop.catalogue, out, seed=seed) for seed in loop.settings.model_seeds]
-        for model in models:
-            values.append(evaluate_model(loop.workspace, loop.catalogue, loop.arrays, version=model.version)[1].macro_f1)
-        gate = promote(loop.workspace, loop.catalogue, loop.arrays, version=models[0].version)
+        versions = _train_seeds(loop.workspace.root, out, loop.settings.model_seeds)
+        for version in versions:
+            values.append(evaluate_model(loop.workspace, loop.catalogue, loop.arrays, version=version)[1].macro_f1)
+        gate = promote(loop.workspace, loop.catalogue, loop.arrays, version=versions[0])
     loop.data[f"gate_{name}"] = {"decision": gate.decision, "reason": gate.reason}
     loop.data[f"train_{name}"] = {"n_train": len(manifest.splits["train"]), "macro_f1": values}
     return F1(tuple(values))
+
+
+def _train_seeds(root: Path, export: Path, seeds: Sequence[int]) -> list[str]:
+    """Return the versions of one model for each seed, trained side by side."""
+    from curation.engines.local import count_cores
+
+    with ProcessPoolExecutor(min(count_cores(), len(seeds)), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_train_seed, repeat(root), repeat(export), seeds))
+
+
+def _train_seed(root: Path, export: Path, seed: int) -> str:
+    from curation.config import open_workspace
+    from curation.registry import train_model
+    from curation.store import Catalogue
+
+    workspace = open_workspace(root)
+    with Catalogue.open(workspace.catalogue_url) as catalogue:
+        return train_model(workspace, catalogue, export, seed=seed).version
 
 
 def _review(loop: _Loop, annotator: SimulatedAnnotator, *, again: bool = False) -> dict[str, Any]:
     """Score, build the review, and let the curator decide on as many of the top as there are mistakes."""
     from curation.review.app import build_review
     from curation.review.simulated import SimulatedCurator
+    from curation.engines.local import count_cores
     from curation.scoring.workspace import score_workspace
 
     with loop.clock.stage("scoring (grouped out-of-fold loss)"):
-        score_workspace(loop.workspace, loop.catalogue, loop.arrays)
+        score_workspace(loop.workspace, loop.catalogue, loop.arrays, workers=min(count_cores(), 8))
     with loop.clock.stage("review in FiftyOne (simulated curator)"):
         built = build_review(loop.workspace, loop.axis)
         app = f"http://127.0.0.1:{loop.workspace.config.ports.fiftyone}"

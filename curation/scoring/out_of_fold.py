@@ -39,6 +39,7 @@ def score_sequences(
     n_folds: int | None = 5,
     seed: int = 0,
     n_seeds: int = 1,
+    workers: int = 1,
     advance: Callable[[int, int], None] | None = None,
 ) -> ScoredLabels:
     """Score every label by models that had not seen its group.
@@ -54,6 +55,7 @@ def score_sequences(
         n_folds: see `curation.crossval.assign_folds`.
         seed: decides folds and training.
         n_seeds: trainings a fold and model.
+        workers: processes among which the folds are shared; the answer does not depend on it.
         advance: is called with (trainings done, trainings).
 
     Raises:
@@ -67,7 +69,7 @@ def score_sequences(
     jobs = [(model, seed + 1000 * k) for k in range(n_seeds) for model in models]
     for number, (model, job_seed) in enumerate(jobs):
         report = None if advance is None else _shift(advance, number, len(jobs))
-        runs.append(cross_validate(sequences, model=model, n_folds=n_folds, seed=job_seed, advance=report))
+        runs.append(cross_validate(sequences, model=model, n_folds=n_folds, seed=job_seed, workers=workers, advance=report))
     labels = np.searchsorted(np.array(runs[0].classes), sequences.label).astype(np.int64)
     said = np.stack([_neutralise(run) for run in runs])
     said /= said.sum(axis=2, keepdims=True)

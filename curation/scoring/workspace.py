@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["ScoreResult", "list_scorable", "score_workspace"]
 
 
+_WORTH_PROCESSES = 200
+"""Labels from which on training folds side by side saves more than starting the processes costs."""
+
+
 @frozen(kw_only=True)
 class ScoreResult:
     """What one scoring did: `scores` most suspect first, and how many of them were `new` to the catalogue."""
@@ -53,6 +57,7 @@ def score_workspace(
     *,
     axis: str | None = None,
     method: str = "default",
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ScoreResult:
     """Score every standing label on one axis by models that never saw its lesson or student, and add the scores to the catalogue.
@@ -67,6 +72,7 @@ def score_workspace(
         arrays: gives poses.
         axis: by default the taxonomy's first.
         method: a name in `curation.scoring.SCORERS`.
+        workers: processes that train side by side, with the same answer.
         progress: is called with (trainings done, trainings).
 
     Raises:
@@ -90,7 +96,15 @@ def score_workspace(
     if len(known) == len(pairs):
         return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(known), new=0)
     sequences = collect_sequences(workspace, catalogue, arrays, [p[0] for p in pairs], [p[1] for p in pairs])
-    scored = score_sequences(sequences, models=models, method=method, n_folds=learning.folds, seed=learning.seed, advance=progress)
+    scored = score_sequences(
+        sequences,
+        models=models,
+        method=method,
+        n_folds=learning.folds,
+        seed=learning.seed,
+        workers=workers if len(pairs) >= _WORTH_PROCESSES else 1,
+        advance=progress,
+    )
     scores = _to_scores(scored, [p[0] for p in pairs], axis_id, method, name)
     new = catalogue.add_scores(scores, run=run)
     return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(scores), new=new)
