@@ -48,9 +48,11 @@ def _open_alone(path: Path) -> BinaryIO:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
+            if os.path.samestat(os.fstat(handle), os.lstat(path)):
                 os.ftruncate(handle, 0)
                 return os.fdopen(handle, "wb")
+        except FileNotFoundError:  # whoever had it has renamed it meanwhile: open a new one
+            pass
         except BaseException:
             os.close(handle)
             raise
