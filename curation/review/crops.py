@@ -9,8 +9,9 @@ they can be deleted at any time.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.config import Workspace
+from curation.engines.local import count_cores
 from curation.privacy import ShowFrames, open_shown_frames
 from curation.review.draw import encode_tile, lay_out
 from schemas.errors import MediaError
@@ -29,6 +31,8 @@ __all__ = ["LAYOUT", "Tile", "plan_tile", "project_pose", "tile_path", "write_ti
 
 LAYOUT: dict[str, float] = {"version": 3, "moments": 4, "width": 240, "height": 320, "most": 36, "margin": 0.15, "crf": 26}
 """How a tile looks (`width` x `height`: the moving half); tiles made with another layout are made again."""
+
+Edges = Sequence[tuple[int, int]]
 
 VISIBLE = 0.3
 """Keypoints below this visibility are not drawn."""
@@ -121,7 +125,8 @@ def write_tiles(
 ) -> dict[str, str]:
     """Write the tiles that are missing, decoding each clip once; return {clip id: reason} for media that could not be read.
 
-    Heads or faces are covered where the workspace says so; see `curation.privacy`.
+    Tiles are drawn and encoded beside the decoding, on the cores that there are; their bytes do not depend on how many. Heads or
+    faces are covered where the workspace says so; see `curation.privacy`.
 
     Args:
         workspace: where `crops/` lies.
@@ -138,10 +143,10 @@ def write_tiles(
     problems: dict[str, str] = {}
     if not wanted:
         return problems
-    with open_shown_frames(workspace) as show:
+    with open_shown_frames(workspace) as show, _Encoders(count_cores()) as encoders:
         for clip_id in sorted(wanted):
             try:
-                _Writer(workspace, clips[clip_id], wanted[clip_id], tiles, tracks).run(show)
+                _Writer(workspace, clips[clip_id], wanted[clip_id], tiles, tracks, encoders).run(show)
             except MediaError as error:
                 problems[clip_id] = str(error)
     return problems
@@ -171,6 +176,36 @@ def _fit_region(box_xyxy: NDArray[np.float64], width: int, height: int) -> tuple
     return left, top, left + int(size[0]), top + int(size[1])
 
 
+class _Encoders:
+    """Threads that draw, encode and write tiles; who hands in a tile waits while many are under way, so that few are held."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool, self._most = ThreadPoolExecutor(threads, thread_name_prefix="tiles"), 2 * threads
+        self._under_way: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Encoders:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        while self._under_way and kind is None:
+            self._under_way.popleft().result()
+
+    def hand_in(self, path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
+        """Write the tile of `pictures`, later; raises what went wrong with an earlier one."""
+        while len(self._under_way) >= self._most:
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(_write_tile, path, pictures, tile, poses, edges))
+
+
+def _write_tile(path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
+    points = [project_pose(tile, poses[row]) for row in tile.rows]
+    since = [second - tile.seconds[0] for second in tile.seconds]
+    frames = lay_out(pictures, points, edges, moments=tile.moments, seconds=since)
+    frames = frames * 2 if len(frames) == 1 else frames
+    write_bytes(path, encode_tile(frames, rate=tile.rate, crf=int(LAYOUT["crf"])))
+
+
 class _Writer:
     """Writes the tiles of one clip as its frames go by; a tile's pictures are held until its last one is there."""
 
@@ -181,8 +216,9 @@ class _Writer:
         tubelets: Sequence[Tubelet],
         tiles: Mapping[str, Tile],
         tracks: Mapping[str, PoseTrack],
+        encoders: _Encoders,
     ) -> None:
-        self.clip, self.tiles = clip, tiles
+        self.clip, self.tiles, self.encoders = clip, tiles, encoders
         self.paths = {tubelet.id: tile_path(workspace, tubelet) for tubelet in tubelets}
         self.poses = {tubelet.id: tracks[tubelet.track_id].pose_px for tubelet in tubelets}
         self.skeleton: Skeleton = workspace.taxonomy.skeleton
@@ -204,11 +240,9 @@ class _Writer:
         pictures.append(cut_region(rgb, tile.region_xyxy))
         if len(pictures) < len(tile.frames):
             return
-        points = [project_pose(tile, self.poses[tubelet_id][row]) for row in tile.rows]
-        since = [second - tile.seconds[0] for second in tile.seconds]
-        frames = lay_out(self.pictures.pop(tubelet_id), points, self.skeleton.edges, moments=tile.moments, seconds=since)
-        frames = frames * 2 if len(frames) == 1 else frames
-        write_bytes(self.paths[tubelet_id], encode_tile(frames, rate=tile.rate, crf=int(LAYOUT["crf"])))
+        self.encoders.hand_in(
+            self.paths[tubelet_id], self.pictures.pop(tubelet_id), tile, self.poses[tubelet_id], self.skeleton.edges
+        )
 
 
 def cut_region(rgb: NDArray[np.uint8], region_xyxy: tuple[int, int, int, int]) -> NDArray[np.uint8]:
