@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.errors import ModelError
 from schemas.files import write_bytes, write_text
 
+if TYPE_CHECKING:
+    from torch import nn
+
 __all__ = [
     "CARD_NAME",
     "MAX_CARD_BYTES",
     "MAX_WEIGHT_BYTES",
     "WEIGHTS_NAME",
     "ModelCard",
+    "load_network",
     "load_weights",
     "read_capped",
     "read_card",
+    "refuse_misfits",
+    "save_network",
     "save_weights",
 ]
 
@@ -125,6 +132,47 @@ def load_weights(folder: str | Path, *, name: str | None = None, max_bytes: int 
     if broken:
         raise ModelError(path, f"{broken[0]} holds NaN or inf")
     return arrays, card
+
+
+def save_network(folder: str | Path, network: nn.Module, card: Mapping[str, Any]) -> ModelCard:
+    """Write a torch network's weights and buffers and its card. Raises as `save_weights` does."""
+    return save_weights(folder, {name: tensor.numpy(force=True) for name, tensor in network.state_dict().items()}, card)
+
+
+def load_network(folder: str | Path, *, name: str, build: Callable[[ModelCard], nn.Module]) -> ModelCard:
+    """Read what `save_network` wrote into the network that `build` makes, and leave that in evaluation mode.
+
+    Args:
+        folder: where to read.
+        name: the architecture that the card must name.
+        build: makes an untrained network of the shape that the card says; what of it makes no sense is a KeyError, TypeError or
+            ValueError there.
+
+    Raises:
+        ModelError: as `load_weights`, and if card and weights do not fit each other.
+    """
+    import torch
+
+    arrays, card = load_weights(folder, name=name)
+    with refuse_misfits(folder, name):
+        network = build(card)
+        network.load_state_dict({key: torch.from_numpy(np.array(array)) for key, array in arrays.items()})
+        network.eval()
+    return card
+
+
+@contextmanager
+def refuse_misfits(folder: str | Path, name: str) -> Iterator[None]:
+    """Turn what building a model from a card and weights raises into one line.
+
+    Raises:
+        ModelError: for a KeyError, IndexError, TypeError, ValueError or RuntimeError inside the block.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(Path(folder), f"the weights do not fit a {name} as its card describes it ({reason})") from error
 
 
 def read_capped(path: Path, max_bytes: int) -> bytes:

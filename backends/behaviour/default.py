@@ -22,8 +22,9 @@ from backends.base import EpochReport, Progress
 from backends.behaviour.augment import augment_strongly
 from backends.behaviour.bones import find_parents
 from backends.behaviour.common import check_training, encode_labels
-from backends.behaviour.forest import Forest, choose_pairs, grow_forest, summarise
+from backends.behaviour.forest import Forest, choose_pairs, count_summaries, grow_forest, summarise
 from backends.behaviour.graph import PoseGraph
+from backends.behaviour.graph_stack import GraphStack
 from backends.behaviour.network import NetworkModel, PoseNetwork, standardise
 from backends.behaviour.normalise import check_poses
 from backends.calibration import fit_temperature
@@ -57,6 +58,13 @@ class PoseEnsemble(PoseNetwork):
         self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
         self.register_buffer("weight", torch.tensor(1.0 if forest is None else 0.6))
         self.register_buffer("temperature", torch.tensor(1.0))
+        self._stack: GraphStack | None = None
+        self.register_load_state_dict_post_hook(_freeze)
+
+    def freeze(self) -> Self:
+        """Lay the networks side by side: from now on they answer in less time, and do not see later changes of their weights."""
+        self._stack = GraphStack([cast("PoseGraph", member) for member in self.members])
+        return self
 
     def embed(self, features: Tensor) -> Tensor:
         """Return what the networks pool over time, side by side."""
@@ -64,6 +72,8 @@ class PoseEnsemble(PoseNetwork):
 
     def ask_networks(self, features: Tensor) -> Tensor:
         """Return the mean (B, K) of the networks' probabilities."""
+        if self._stack is not None:
+            return self._stack.ask(features)
         return torch.stack([torch.softmax(member(features), dim=1) for member in self.members]).mean(dim=0)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -72,6 +82,10 @@ class PoseEnsemble(PoseNetwork):
         if self.forest is not None:
             probs = self.weight * probs + (1 - self.weight) * self.forest(summarise(features, self.pairs, self.n_dims))
         return torch.log(probs.clamp(min=1e-6)) / self.temperature
+
+
+def _freeze(network: nn.Module, _: object) -> None:
+    cast("PoseEnsemble", network).freeze()
 
 
 class Default(NetworkModel):
@@ -152,7 +166,7 @@ class Default(NetworkModel):
                 weight, temperature = _weigh(said, grown, label[held])
                 network.weight.fill_(weight)
                 network.temperature.fill_(temperature)
-        self._network = network
+        self._network = network.freeze()
 
     @property
     def _n_dims(self) -> int:
@@ -200,7 +214,8 @@ class Default(NetworkModel):
 
     def _build(self) -> None:
         """Make an untrained ensemble of the sizes that a card says."""
-        forest = Forest(**self._config["trees"], n_classes=len(self.classes))
+        n_read = count_summaries(len(self._config["nodes"]), self._config["n_channels"] + 1, self._n_dims)
+        forest = Forest(**self._config["trees"], n_classes=len(self.classes), n_inputs=n_read)
         self._network = PoseEnsemble([self._make_member() for _ in range(self.n_members)], forest, self._pairs()).eval()
 
 

@@ -20,7 +20,7 @@ from backends.behaviour.normalise import (
     normalise_poses,
     resample_frames,
 )
-from backends.weights import load_weights, save_weights
+from backends.weights import load_weights, refuse_misfits, save_weights
 from schemas.errors import ModelError
 from schemas.sequences import SequenceSet
 
@@ -97,15 +97,12 @@ class FlatModel:
         arrays, card = load_weights(folder, name=cls.name)
         model = cls()
         model.classes, model._arrays = card.classes, arrays
-        try:
+        with refuse_misfits(folder, cls.name):
             model._config = {name: int(card.config[name]) for name in ("n_nodes", "n_channels", "n_frames")}
             model._config["nodes"] = [int(i) for i in card.config.get("nodes", list_nodes(model._config["n_nodes"]))]
             model._config["depth"] = bool(card.config.get("depth", model._config["n_channels"] == 4))
             probe = np.zeros((1, 1, model._config["n_nodes"], model._config["n_channels"]), np.float32)
             model._check_arrays(model._flatten(probe).shape[1])
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelError(Path(folder), f"the weights do not fit a {cls.name} as its card describes it ({reason})") from error
         return model
 
     def _flatten(self, pose: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Forest", "choose_pairs", "grow_forest", "summarise"]
+__all__ = ["Forest", "choose_pairs", "count_summaries", "grow_forest", "summarise"]
 
 _MAX_PAIRS = 120
 
@@ -32,25 +32,35 @@ def summarise(features: Tensor, pairs: Tensor, n_dims: int) -> Tensor:
         pairs: (P, 2) keypoints.
         n_dims: 2 or 3.
     """
-    seen = features[..., -1:]
-    both = seen[:, :, pairs[:, 0]] * seen[:, :, pairs[:, 1]]
-    apart = features[:, :, pairs[:, 0], :n_dims] - features[:, :, pairs[:, 1], :n_dims]
-    values = features[..., :-1]
-    steps = (values[:, 1:] - values[:, :-1]).abs() * seen[:, 1:] * seen[:, :-1]
-    change = steps.sum(dim=1) / max(features.shape[1] - 1, 1)
-    drift = (values[:, -1] - values[:, 0]) * seen[:, -1] * seen[:, 0]
-    parts = [*_describe(values, seen), change, drift, *_describe(apart, both)]
-    return torch.cat([part.flatten(1) for part in parts], dim=1)
+    seen, values = features[..., -1:], features[..., :-1]
+    first, second = features.index_select(2, pairs[:, 0]), features.index_select(2, pairs[:, 1])
+    apart = (first - second)[..., :n_dims]
+    both = (first * second)[..., -1:]
+    steps = (values[:, 1:] - values[:, :-1]).abs() * (seen[:, 1:] * seen[:, :-1])
+    change = (steps.sum(dim=1) / max(features.shape[1] - 1, 1)).flatten(1)
+    drift = ((values[:, -1] - values[:, 0]) * (seen[:, -1] * seen[:, 0])).flatten(1)
+    described = _describe(
+        torch.cat([values.flatten(2), apart.flatten(2)], dim=2),
+        torch.cat([seen.expand_as(values).flatten(2), both.expand_as(apart).flatten(2)], dim=2),
+    )
+    n = change.shape[1]
+    return torch.cat([*(part[:, :n] for part in described), change, drift, *(part[:, n:] for part in described)], dim=1)
+
+
+def count_summaries(n_nodes: int, n_features: int, n_dims: int) -> int:
+    """Return S, how many numbers `summarise` makes of V keypoints with F features."""
+    return 6 * n_nodes * (n_features - 1) + 4 * len(choose_pairs(n_nodes)) * n_dims
 
 
 def _describe(values: Tensor, seen: Tensor) -> list[Tensor]:
-    """Return mean, standard deviation, minimum and maximum (B, V, F) over the frames of (B, T, V, F) that are seen."""
+    """Return mean, standard deviation, minimum and maximum (B, S) over the frames of (B, T, S) that are seen."""
     count = seen.sum(dim=1)
-    mean = (values * seen).sum(dim=1) / count.clamp(min=1)
-    spread = (((values - mean[:, None]) * seen) ** 2).sum(dim=1) / count.clamp(min=1)
-    never = count == 0
-    low = torch.where(seen > 0, values, 1e9).amin(dim=1).masked_fill(never, 0.0)
-    high = torch.where(seen > 0, values, -1e9).amax(dim=1).masked_fill(never, 0.0)
+    least = count.clamp(min=1)
+    mean = (values * seen).sum(dim=1) / least
+    spread = (((values - mean[:, None]) * seen) ** 2).sum(dim=1) / least
+    never, known = count == 0, seen > 0
+    low = torch.where(known, values, 1e9).amin(dim=1).masked_fill(never, 0.0)
+    high = torch.where(known, values, -1e9).amax(dim=1).masked_fill(never, 0.0)
     return [mean, spread.sqrt(), low, high]
 
 
@@ -58,6 +68,7 @@ class Forest(nn.Module):
     """Trees as one list of nodes; `left` and `right` are the children (itself in a leaf), `feature` and `threshold` the question.
 
     `value` (nodes, K) holds the training shares of a leaf, `roots` where each tree starts, `depth` how long the longest way is.
+    Whoever fills these calls `link`, which lays them out for the walk; loading weights does it.
     """
 
     left: Tensor
@@ -66,31 +77,58 @@ class Forest(nn.Module):
     threshold: Tensor
     value: Tensor
     roots: Tensor
+    start: Tensor
+    child: Tensor
+    asked: Tensor
+    limit: Tensor
 
-    def __init__(self, *, n_nodes: int, n_trees: int, depth: int, n_classes: int) -> None:
+    def __init__(self, *, n_nodes: int, n_trees: int, depth: int, n_classes: int, n_inputs: int) -> None:
         super().__init__()
-        self.depth = depth
+        self.depth, self.n_inputs = depth, n_inputs
         for name in ("left", "right", "feature"):
             self.register_buffer(name, torch.zeros(n_nodes, dtype=torch.int32))
         self.register_buffer("threshold", torch.zeros(n_nodes))
         self.register_buffer("value", torch.zeros(n_nodes, n_classes))
         self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.int32))
+        self.link()
+        self.register_load_state_dict_post_hook(_link)
 
-    def forward(self, flat: Tensor) -> Tensor:
-        """Return (B, K) probabilities for (B, S) features."""
-        node = self.roots.long()[None].expand(flat.shape[0], -1)
-        for _ in range(self.depth):
-            below = flat.gather(1, self.feature[node].long()) <= self.threshold[node]
-            node = torch.where(below, self.left[node], self.right[node]).long()
-        return self.value[node].mean(dim=1)
+    def link(self) -> None:
+        """Lay the nodes out for the walk: at place 2 i stands where the left child of node i is, at 2 i + 1 where the right one is.
 
-    def check(self, n_features: int) -> None:
-        """Raise ValueError if a node points outside the trees or asks for a feature that there is not."""
-        limits = {"left": len(self.left), "right": len(self.left), "feature": n_features, "roots": len(self.left)}
-        for name, limit in limits.items():
+        Raises:
+            ValueError: if a node points outside the trees or asks for a feature that there is not.
+        """
+        n = len(self.left)
+        for name, limit in {"left": n, "right": n, "feature": self.n_inputs, "roots": n}.items():
             array = getattr(self, name)
             if array.numel() == 0 or int(array.min()) < 0 or int(array.max()) >= limit:
                 raise ValueError(f"{name} points outside the trees")
+        places = {
+            "start": 2 * self.roots.long(),
+            "child": 2 * torch.stack([self.left, self.right], dim=1).flatten().long(),
+            "asked": self.feature.long().repeat_interleave(2),
+            "limit": self.threshold.repeat_interleave(2),
+        }
+        for name, tensor in places.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """Return (B, K) probabilities for (B, S) features."""
+        n, n_trees = flat.shape[0], len(self.start)
+        at, numbers = self.start.repeat(n), flat.flatten()
+        row = (torch.arange(n) * flat.shape[1]).repeat_interleave(n_trees)
+        for level in range(self.depth):
+            above = numbers.index_select(0, row + self.asked.index_select(0, at)) > self.limit.index_select(0, at)
+            below = self.child.index_select(0, at + above)
+            if level % 4 == 3 and not torch.jit.is_tracing() and torch.equal(below, at):
+                break
+            at = below
+        return self.value.index_select(0, at // 2).view(n, n_trees, -1).mean(dim=1)
+
+
+def _link(forest: nn.Module, _: object) -> None:
+    cast("Forest", forest).link()
 
 
 def grow_forest(
@@ -103,10 +141,11 @@ def grow_forest(
     trees = [estimator.tree_ for estimator in fitted.estimators_]
     starts = np.cumsum([0, *(tree.node_count for tree in trees)])
     size = {"n_nodes": int(starts[-1]), "n_trees": n_trees, "depth": max(int(tree.max_depth) for tree in trees)}
-    forest = Forest(**size, n_classes=n_classes)
+    forest = Forest(**size, n_classes=n_classes, n_inputs=flat.shape[1])
     for tree, start in zip(trees, starts, strict=False):
         _copy_tree(forest, tree, int(start), fitted.classes_)
     forest.roots.copy_(torch.from_numpy(starts[:-1]))
+    forest.link()
     return forest, size
 
 

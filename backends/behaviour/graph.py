@@ -17,13 +17,14 @@ from backends.behaviour.bones import spread_over_bones
 from backends.behaviour.network import PoseNetwork
 from backends.behaviour.tcn import DilatedBlock, TimeConv
 
-__all__ = ["PoseGraph"]
+__all__ = ["BONE_WEIGHT", "LONG", "MARK_WEIGHT", "OTHER_WEIGHT", "STEP_WEIGHT", "PoseGraph"]
 
-_STEP_WEIGHT = 5.0
+BONE_WEIGHT, OTHER_WEIGHT, MARK_WEIGHT = 2.0, 0.2, 0.2
+STEP_WEIGHT = 5.0
 """Motions from frame to frame are small beside positions."""
 _NOISY_DEPTH = 0.2
 """Depth from one camera is the noisiest coordinate: it counts a fifth."""
-_LONG = 20
+LONG = 20
 """From so many frames on, every two are pooled."""
 
 
@@ -67,9 +68,9 @@ class PoseGraph(PoseNetwork):
         joints = (features[..., :d] - self.shift[:d]) / self.scale[:d] * self.weigh * seen
         bones = (joints - joints[:, :, self.parents]) * seen * seen[:, :, self.parents]
         step = (joints[:, 1:] - joints[:, :-1]) * seen[:, 1:] * seen[:, :-1]
-        motions = _STEP_WEIGHT * nn.functional.pad(step, (0, 0, 0, 0, 1, 0))
-        others = 0.2 * (features[..., d:-1] - self.shift[d:-1]) / self.scale[d:-1] * seen
-        return torch.cat([joints, 2 * bones, motions, others, 0.2 * seen], dim=-1)
+        motions = STEP_WEIGHT * nn.functional.pad(step, (0, 0, 0, 0, 1, 0))
+        others = OTHER_WEIGHT * (features[..., d:-1] - self.shift[d:-1]) / self.scale[d:-1] * seen
+        return torch.cat([joints, BONE_WEIGHT * bones, motions, others, MARK_WEIGHT * seen], dim=-1)
 
     def embed(self, features: Tensor) -> Tensor:
         """Return (B, 2 * channels): mean and largest value over time of what the blocks find."""
@@ -77,7 +78,7 @@ class PoseGraph(PoseNetwork):
         near = torch.einsum("uv,btvf->btuf", self.spread + self.learned, streams)
         mixed = torch.relu(self.mix(torch.cat([streams, near], dim=-1)))
         found = self.dropout(torch.relu(self.enter(torch.cat([streams.flatten(2), mixed.flatten(2)], dim=2))))
-        if found.shape[1] >= _LONG:
+        if found.shape[1] >= LONG:
             found = nn.functional.max_pool1d(found.transpose(1, 2), 2, ceil_mode=True).transpose(1, 2)
         found = self.blocks(found)
         return torch.cat([found.mean(dim=1), found.amax(dim=1)], dim=1)

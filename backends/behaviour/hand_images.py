@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from backends.people.body import find_heads
 from backends.training import TrainingPlan, isolate_random, train_classifier
-from backends.weights import load_weights, save_weights
+from backends.weights import ModelCard, load_network, save_network
 from schemas.checks import check_array
 from schemas.errors import InvalidField, ModelError, NotEnoughData
 
@@ -113,8 +113,8 @@ class HandModel:
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write weights and card."""
-        arrays = {name: tensor.numpy() for name, tensor in self._require_network().state_dict().items()}
-        save_weights(folder, arrays, {"input": "hands, RGB", **card, "name": self.name, "classes": self.classes, "config": {}})
+        said = {"input": "hands, RGB", **card, "name": self.name, "classes": self.classes, "config": {}}
+        save_network(folder, self._require_network(), said)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -123,16 +123,14 @@ class HandModel:
         Raises:
             ModelError: if a file is missing, changed, too large, or of another architecture.
         """
-        arrays, card = load_weights(folder, name=cls.name)
         model = cls()
-        model.classes = card.classes
-        network = HandNetwork(n_classes=len(card.classes))
-        try:
-            network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
-        except (RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelError(Path(folder), f"the weights do not fit a {cls.name} ({reason})") from error
-        model._network = network.eval()
+
+        def build(card: ModelCard) -> HandNetwork:
+            model.classes = card.classes
+            model._network = HandNetwork(n_classes=len(card.classes))
+            return model._network
+
+        load_network(folder, name=cls.name, build=build)
         return model
 
     def _require_network(self) -> HandNetwork:

@@ -17,7 +17,7 @@ from backends.base import EpochReport, Progress
 from backends.behaviour.common import check_training, encode_labels, fill_unseen
 from backends.behaviour.normalise import check_poses, choose_nodes, find_counterparts, has_depth, list_nodes, normalise_poses
 from backends.training import TrainingHistory, TrainingPlan, choose_validation, isolate_random, train_classifier
-from backends.weights import load_weights, save_weights
+from backends.weights import ModelCard, load_network, save_network
 from schemas.errors import ModelError
 from schemas.sequences import SequenceSet
 
@@ -93,7 +93,7 @@ class NetworkModel:
         """Return (N, K) probabilities. See `BehaviourModel.predict_proba`."""
         network = self._require_network()
         poses = self._check(pose)
-        with torch.no_grad():
+        with torch.inference_mode():
             logits = [network(batch).double() for batch in self._batches(poses)]
         probs = torch.softmax(torch.cat(logits), dim=1).numpy() if logits else np.zeros((0, len(self.classes)))
         return fill_unseen(poses, probs)
@@ -107,24 +107,22 @@ class NetworkModel:
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write the model. See `BehaviourModel.save`."""
-        arrays = {name: tensor.numpy() for name, tensor in self._require_network().state_dict().items()}
         said = {"input": "pose (N, T, V, C): x, y[, z][, visibility], NaN for unseen; any unit", **card}
-        save_weights(folder, arrays, {**said, "name": self.name, "classes": self.classes, "config": self._config})
+        card = {**said, "name": self.name, "classes": self.classes, "config": self._config}
+        save_network(folder, self._require_network(), card)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. See `BehaviourModel.load`."""
-        arrays, card = load_weights(folder, name=cls.name)
         model = cls()
-        model.classes = card.classes
-        try:
+
+        def build(card: ModelCard) -> PoseNetwork:
+            model.classes = card.classes
             model._read_config(card.config)
             model._build()
-            state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-            model._require_network().load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelError(Path(folder), f"the weights do not fit a {cls.name} as its card describes it ({reason})") from error
+            return model._require_network()
+
+        load_network(folder, name=cls.name, build=build)
         return model
 
     def _configure(self, pose: NDArray[np.float32]) -> None:

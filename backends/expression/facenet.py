@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backends.expression.base import OnEpoch
-from backends.expression.fitting import FitPlan, as_inputs, change_faces, fit_by_batches, load_state
+from backends.expression.fitting import FitPlan, as_inputs, change_faces, fit_by_batches
 from backends.expression.identity import IdentityEmbeddings
 from backends.expression.trunks import MobileNetTrunk
 from backends.training import isolate_random
-from backends.weights import load_weights, save_weights
+from backends.weights import ModelCard, load_network, save_network
 from schemas.errors import ModelError, NotEnoughData
 from schemas.faces import FaceSet
 
@@ -103,17 +103,19 @@ class FaceNet:
         """Write the model. See `IdentityModel.save`."""
         if self._network is None:
             raise ModelError(self.name, "is not trained yet")
-        arrays = {name: tensor.numpy() for name, tensor in self._network.state_dict().items()}
         said = {"input": "faces (N, H, W, 3) uint8 RGB", "use": "grouping and consent only", **card}
-        save_weights(folder, arrays, {**said, "name": self.name, "classes": ("same person", "another person")})
+        save_network(folder, self._network, {**said, "name": self.name, "classes": ("same person", "another person")})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. See `IdentityModel.load`."""
-        arrays, _ = load_weights(folder, name=cls.name)
         model = cls()
-        model._network = EmbeddingNetwork().eval()
-        load_state(model._network, arrays, folder, cls.name)
+
+        def build(_: ModelCard) -> EmbeddingNetwork:
+            model._network = EmbeddingNetwork()
+            return model._network
+
+        load_network(folder, name=cls.name, build=build)
         return model
 
 

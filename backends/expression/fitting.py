@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backends.expression.base import OnEpoch
-from schemas.errors import ModelError
 from schemas.faces import check_faces
 
-__all__ = ["FitPlan", "as_inputs", "change_faces", "fit_by_batches", "load_state"]
+__all__ = ["FitPlan", "as_inputs", "change_faces", "fit_by_batches"]
 
 _CHUNK = 256
 
@@ -83,16 +79,3 @@ def change_faces(batch: Tensor, generator: torch.Generator) -> Tensor:
     shifted = padded[:, :, top : top + height, left : left + width]
     changed: Tensor = (shifted + 1) * (0.7 + 0.5 * draw(n, 1, 1, 1)) - 1 + 0.1 * (draw(n, 3, 1, 1) - 0.5)
     return changed
-
-
-def load_state(network: nn.Module, arrays: dict[str, NDArray[Any]], folder: str | Path, name: str) -> None:
-    """Give a network its weights.
-
-    Raises:
-        ModelError: if they are not of this network.
-    """
-    try:
-        network.load_state_dict({key: torch.from_numpy(np.array(array)) for key, array in arrays.items()})
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(Path(folder), f"the weights do not fit a {name} as its card describes it ({reason})") from error

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from backends.expression import TRUNKS
 from backends.expression.base import OnEpoch
-from backends.expression.fitting import FitPlan, as_inputs, change_faces, fit_by_batches, load_state
+from backends.expression.fitting import FitPlan, as_inputs, change_faces, fit_by_batches
 from backends.training import isolate_random
-from backends.weights import load_weights, save_weights
+from backends.weights import ModelCard, load_network, save_network
 from schemas.errors import ModelError, NotEnoughData
 from schemas.faces import FaceSet
 
@@ -134,18 +134,20 @@ class MultiTask:
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write the model. See `ExpressionModel.save`."""
-        arrays = {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
         said = {"input": "faces (N, H, W, 3) uint8 RGB", "axis": "expression", **card}
         config = {"attributes": list(self.attributes)}
-        save_weights(folder, arrays, {**said, "name": self.name, "classes": self.classes, "config": config})
+        save_network(folder, self.network, {**said, "name": self.name, "classes": self.classes, "config": config})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. See `ExpressionModel.load`."""
-        arrays, card = load_weights(folder, name=cls.name)
         model = cls()
-        model.classes, model.attributes = card.classes, tuple(str(name) for name in card.config.get("attributes", ()))
-        load_state(model._build(), arrays, folder, cls.name)
+
+        def build(card: ModelCard) -> MultiTaskNetwork:
+            model.classes, model.attributes = card.classes, tuple(str(name) for name in card.config.get("attributes", ()))
+            return model._build()
+
+        load_network(folder, name=cls.name, build=build)
         return model
 
     def _build(self) -> MultiTaskNetwork:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from attrs import frozen
@@ -17,6 +18,7 @@ from schemas.errors import InvalidField
 __all__ = ["Trial", "bench_mislabels", "measure_calibration", "measure_effort", "run_trial", "summarise_trials"]
 
 OURS = "default"
+RETRAINING = "retraining"
 _CLEAN = 0.05
 _GAIN, _LOSS, _ECE = 1.10, 0.01, 0.05
 
@@ -40,24 +42,45 @@ class Trial:
     suggested: float
 
 
-def bench_mislabels(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> BenchResult:
+def bench_mislabels(*, rounds: int, seed: int = 0, parts: Sequence[str] = (), out: Path | None = None) -> BenchResult:
     """Measure the `default` ranking and its peers on every data set, kind of noise and `rounds` seeds from `seed`.
+
+    The part "retraining" is what finding them is worth to a model (`curation.benchmarks.mislabels_retraining`).
 
     Args:
         rounds: number of seeds.
         seed: the first.
-        parts: names of data sets; by default all that there are (the exercise poses if the environment names their folder).
+        parts: names of data sets, or retraining; by default all that there are (the exercise poses if the environment names their
+            folder).
+        out: where to draw the curves of the retraining (PNG).
 
     Raises:
         InvalidField: if there is no such part.
         CurationError: if a peer is not installed.
     """
-    chosen = tuple(parts) or tuple(name for name in DATA if name != "exercises" or os.environ.get(EXERCISES))
+    chosen = tuple(parts) or (*(name for name in DATA if name != "exercises" or os.environ.get(EXERCISES)), RETRAINING)
     for name in chosen:
-        if name not in DATA:
-            raise InvalidField("part of `bench mislabels`", ", ".join(DATA), name)
-    trials = [run_trial(name, noise, seed + k) for name in chosen for k in range(rounds) for noise in NOISES]
-    return summarise_trials(trials)
+        if name not in (*DATA, RETRAINING):
+            raise InvalidField("part of `bench mislabels`", ", ".join((*DATA, RETRAINING)), name)
+    sets = [name for name in chosen if name != RETRAINING]
+    results = []
+    if sets:
+        trials = [run_trial(name, noise, seed + k) for name in sets for k in range(rounds) for noise in NOISES]
+        results.append(summarise_trials(trials))
+    if RETRAINING in chosen:
+        from curation.benchmarks.mislabels_retraining import bench_retraining
+
+        results.append(bench_retraining(rounds=rounds, seed=seed, out=out))
+    return _join(results)
+
+
+def _join(results: Sequence[BenchResult]) -> BenchResult:
+    return BenchResult(
+        rows=tuple(row for result in results for row in result.rows),
+        line="; ".join(result.line for result in results),
+        data={name: value for result in results for name, value in result.data.items()},
+        missed=tuple(what for result in results for what in result.missed),
+    )
 
 
 def run_trial(name: str, noise: str, seed: int) -> Trial:

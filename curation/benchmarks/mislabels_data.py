@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import FormatError, InvalidField
 
-__all__ = ["DATA", "EXERCISES", "NOISES", "LabelledData", "spoil_labels"]
+__all__ = ["DATA", "EXERCISES", "NOISES", "LabelledData", "flatten_sequences", "spoil_labels"]
 
 EXERCISES = "CURATE_EXERCISE_POSES"
 """Environment variable: the folder with the exercise poses (MediaPipe landmarks of gymnastics, one CSV row a video frame)."""
@@ -68,7 +68,7 @@ def load_rendered(seed: int) -> LabelledData:
 
     sequences = simulate_poses(seed=seed, lessons=10, seconds=20.0, window=2.0, fps=3.0)
     rows = np.random.default_rng(seed).permutation(len(sequences))[:_N_SEQUENCES]
-    return _flatten(sequences.pose[rows], sequences.label[rows], sequences.group[rows])
+    return flatten_sequences(sequences.pose[rows], sequences.label[rows], sequences.group[rows])
 
 
 def load_exercises(seed: int) -> LabelledData:
@@ -90,7 +90,7 @@ def load_exercises(seed: int) -> LabelledData:
     for i, row in enumerate(rows):
         for name, values in windows[row][0].items():
             pose[i, :, nodes.index(name)] = values
-    return _flatten(pose, np.array([windows[row][1] for row in rows]), np.array([windows[row][2] for row in rows]))
+    return flatten_sequences(pose, np.array([windows[row][1] for row in rows]), np.array([windows[row][2] for row in rows]))
 
 
 DATA: dict[str, Callable[[int], LabelledData]] = {"digits": load_digits, "rendered": load_rendered, "exercises": load_exercises}
@@ -155,7 +155,8 @@ def _confuse(data: LabelledData, rate: float) -> Floats:
     return matrix
 
 
-def _flatten(pose: NDArray[np.float32], label: NDArray[Any], group: NDArray[Any]) -> LabelledData:
+def flatten_sequences(pose: NDArray[np.float32], label: NDArray[Any], group: NDArray[Any]) -> LabelledData:
+    """Return poses (N, T, V, C) as flat features, labels and groups as numbers, to be judged by trees."""
     from backends.behaviour.flat import flatten_poses
 
     features = flatten_poses(pose, pose.shape[1])

@@ -155,7 +155,7 @@ def count_parameters(model: Any) -> int:
     if network is None:
         return int(sum(array.size for array in getattr(model, "_arrays", {}).values()))
     forest = getattr(network, "forest", None)
-    trees = 0 if forest is None else sum(buffer.numel() for buffer in forest.buffers())
+    trees = 0 if forest is None else sum(array.numel() for array in forest.state_dict().values())
     return int(sum(p.numel() for p in network.parameters()) + trees)
 
 

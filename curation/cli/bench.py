@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "vision": "curation.benchmarks.vision:bench_vision",
 }
 IN_PARTS = {"mislabels", "models", "people", "vision"}
+DRAWS = {"mislabels"}
 
 
 @click.command()
@@ -27,8 +29,9 @@ IN_PARTS = {"mislabels", "models", "people", "vision"}
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same data.")
 @click.option("--part", "parts", multiple=True, help="Only this part; may be given several times.")
+@click.option("--out", type=click.Path(path_type=Path), help="Draw the curves of mislabels' retraining there (PNG).")
 @json_option
-def bench(name: str, rounds: int, seed: int, parts: tuple[str, ...], as_json: bool) -> None:
+def bench(name: str, rounds: int, seed: int, parts: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Run the benchmark NAME; peers run beside it in the same process (A B A B).
 
     A figure that the project wants of itself and that was not reached is listed at the end.
@@ -40,6 +43,10 @@ def bench(name: str, rounds: int, seed: int, parts: tuple[str, ...], as_json: bo
         options["parts"] = parts
     elif parts:
         raise click.UsageError(f"bench {name} has no parts")
+    if out is not None:
+        if name not in DRAWS:
+            raise click.UsageError(f"bench {name} draws nothing")
+        options["out"] = out
     result = Registry("benchmark", BENCHMARKS).load(name)(**options)
     for row in (*result.rows, *(f"missed: {what}" for what in result.missed)):
         click.echo(row, err=as_json)

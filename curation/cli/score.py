@@ -56,7 +56,10 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 
 @click.command()
 @click.option("--labels", type=_PATH, help="y.npy, int (N,): columns of the probabilities.")
-@click.option("--probs", type=_PATH, help="p.npy, float (N, K): out-of-sample probabilities, rows summing to 1.")
+@click.option(
+    "--probs", type=_PATH, help="p.npy, float (N, K): out-of-sample probabilities, rows summing to 1; or crossval's preds.npz."
+)
+@click.option("--in-sample", is_flag=True, help="The models were trained on these very samples: such probabilities are refused.")
 @click.option("--features", type=_PATH, help="e.npy, float (N, D), alike samples near: finds more than probabilities alone.")
 @click.option("--groups", type=_PATH, help="g.npy (N,): samples of one group are no independent witnesses.")
 @click.option("--sequences", type=_PATH, help="s.npz instead: pose, label and group; what is needed is trained here.")
@@ -143,6 +146,7 @@ def parse_folds(text: str) -> int | None:
 def _check_form(said: dict[str, Any]) -> None:
     if said["sequences"] is not None:
         extra = [f"--{name}" for name in ("labels", "probs", "features", "groups") if said[name] is not None]
+        extra += ["--in-sample"] if said["in_sample"] else []
         if extra:
             raise click.UsageError(f"--sequences brings its own; leave out {', '.join(extra)}")
     elif said["labels"] is None or said["probs"] is None:
@@ -150,10 +154,14 @@ def _check_form(said: dict[str, Any]) -> None:
 
 
 def _rank_files(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], None]:
+    from curation.scoring.files import read_array, read_probabilities, refuse_in_sample
     from curation.scoring.rank import rank_labels
 
-    arrays = {name: _load_array(said[name]) for name in ("labels", "probs", "features", "groups")}
-    return rank_labels(**arrays, method=said["method"]), arrays["labels"], None
+    if said["in_sample"]:
+        refuse_in_sample("in-sample ones (--in-sample)")
+    more = {name: None if said[name] is None else read_array(said[name]) for name in ("features", "groups")}
+    labels, probs = read_array(said["labels"]), read_probabilities(said["probs"])
+    return rank_labels(labels, probs, **more, method=said["method"]), labels, None
 
 
 def _rank_sequences(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], tuple[str, ...]]:
@@ -165,24 +173,6 @@ def _rank_sequences(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], tuple[
     with show_rounds("training") as advance:
         scored = score_sequences(loaded, models=models, method=said["method"], n_folds=n_folds, seed=said["seed"], advance=advance)
     return scored.ranking, scored.labels, scored.classes
-
-
-def _load_array(path: Path | None) -> Any:
-    if path is None:
-        return None
-    import numpy as np
-
-    from schemas.errors import FormatError
-
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FormatError(path, "file", "an existing .npy array", "no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(path, "file", "a .npy array without pickled objects", str(error)) from error
-    if not isinstance(array, np.ndarray):
-        raise FormatError(path, "file", "one .npy array", "an .npz of several")
-    return array
 
 
 @contextmanager

@@ -27,6 +27,7 @@ _BINS = 5
 _LOUDEST = 2.0
 _SMALLEST = 1e-12
 _CELLS = 100_000
+_WITNESSES = {"votes": score_by_disagreement, "proposed": score_by_edit, "surprise": score_by_surprise}
 
 
 @frozen(kw_only=True, eq=False)
@@ -139,23 +140,39 @@ def _read_off(score: Floats, known: Floats, wrong: Floats) -> Floats:
 def _hear_witnesses(labels: Labels, probs: Floats, evidence: Evidence, score: Floats, wrong: Floats) -> tuple[Floats, Floats]:
     """Shift the odds by what each witness says of labels thought wrong and of labels thought right.
 
-    The likelihoods of a witness's values (in fifths) under both are counted with the present probabilities as weights; e² : 1 is
-    the most that one witness moves.
+    The likelihoods of a witness's values (in fifths) under both are counted with the present probabilities as weights, so that one
+    who says the same of both is not heard; nor is one who speaks of fewer than 30 labels. e² : 1 is the most that one moves.
     """
-    methods = {"votes": score_by_disagreement, "proposed": score_by_edit, "surprise": score_by_surprise}
-    heard = [method(labels, probs, evidence) for name, method in methods.items() if getattr(evidence, name) is not None]
+    heard = [
+        (method(labels, probs, evidence), speaks)
+        for name, method in _WITNESSES.items()
+        if (speaks := _find_spoken(evidence, name)).sum() >= _LEAST
+    ]
     if not heard:
         return score, wrong
     safe = np.clip(wrong, 1e-9, 1 - 1e-9)
     odds = np.log(safe) - np.log1p(-safe)
-    for values in heard:
-        edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
-        bins = np.searchsorted(edges, values, side="left")
-        against, for_it = (np.bincount(bins, weights=w, minlength=len(edges) + 1) + 1 for w in (wrong, 1 - wrong))
-        ratio = np.log(against / against.sum()) - np.log(for_it / for_it.sum())
-        odds += np.clip(ratio, -_LOUDEST, _LOUDEST)[bins]
+    for values, speaks in heard:
+        odds[speaks] += _weigh_witness(values[speaks], wrong[speaks])
     shifted = 1 / (1 + np.exp(-odds))
     return shifted, shifted
+
+
+def _find_spoken(evidence: Evidence, name: str) -> NDArray[np.bool_]:
+    """Return (N,): the witness says something of the label; of nothing at all if it is not known."""
+    said = getattr(evidence, name)
+    if said is None:
+        return np.zeros(0, bool)
+    return np.asarray(np.isfinite(said) if name == "surprise" else (said.reshape(len(said), -1) >= 0).any(axis=1))
+
+
+def _weigh_witness(values: Floats, wrong: Floats) -> Floats:
+    """Return log P(value | wrong) − log P(value | right), at most 2 either way."""
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, values, side="left")
+    against, for_it = (np.bincount(bins, weights=w, minlength=len(edges) + 1) + 1 for w in (wrong, 1 - wrong))
+    ratio = np.log(against / against.sum()) - np.log(for_it / for_it.sum())
+    return np.asarray(np.clip(ratio, -_LOUDEST, _LOUDEST)[bins])
 
 
 def _hear_margins(belief: _Belief, margins: Floats, weight: float) -> _Belief:

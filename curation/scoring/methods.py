@@ -40,7 +40,7 @@ class Evidence:
     same of a network that was trained on the sample; `opinions`: each (N, K) out-of-sample probabilities of one model, where
     `probs` is their mean; `votes` (N, A): columns that annotators said, −1 = nothing; `proposed` (N,): the column first proposed,
     −1 = none, and `edits` (N,) in [0, 1] how far box and skeleton were moved from the proposal; `surprise` (N,) in nats, −log of
-    the transitions around the label; `geometry` (N,) in [0, 1], 1 = impossible (`curation.scoring.geometry`).
+    the transitions around the label, NaN = not known; `geometry` (N,) in [0, 1], 1 = impossible (`curation.scoring.geometry`).
     """
 
     features: NDArray[np.floating[Any]] | None = None

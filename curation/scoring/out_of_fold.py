@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from curation.crossval import Predictions, cross_validate
 from curation.scoring.geometry import score_geometry
 from curation.scoring.methods import Evidence
 from curation.scoring.rank import Ranking, rank_labels
+from curation.scoring.transitions import compute_surprise
 from schemas.sequences import SequenceSet
 
 __all__ = ["JUDGES", "ScoredLabels", "score_sequences"]
@@ -40,13 +41,15 @@ def score_sequences(
     seed: int = 0,
     n_seeds: int = 1,
     workers: int = 1,
+    known: Evidence | None = None,
+    timelines: Sequence[NDArray[np.int64]] = (),
     advance: Callable[[int, int], None] | None = None,
 ) -> ScoredLabels:
     """Score every label by models that had not seen its group.
 
-    Probabilities and early-epoch margins are averaged over models and seeds; the default method hears every model on its own, and
-    compares poses. A class that a fold's training part lacks cannot be
-    judged there: it gets 1 / K, so that its samples are neither cleared nor accused.
+    Probabilities and early-epoch margins are averaged over models and seeds; the default method hears every model on its own,
+    compares poses, and hears what else is known. A class that a fold's training part lacks cannot be judged there: it gets 1 / K,
+    so that its samples are neither cleared nor accused.
 
     Args:
         sequences: labelled sequences.
@@ -56,6 +59,8 @@ def score_sequences(
         seed: decides folds and training.
         n_seeds: trainings a fold and model.
         workers: processes among which the folds are shared; the answer does not depend on it.
+        known: what people, proposals and boxes say.
+        timelines: rows of one student after one another: what follows what is learnt, out of fold.
         advance: is called with (trainings done, trainings).
 
     Raises:
@@ -65,6 +70,7 @@ def score_sequences(
     from curation.scoring import SCORERS
 
     SCORERS.load(method)
+    known = known or Evidence()
     runs: list[Predictions] = []
     jobs = [(model, seed + 1000 * k) for k in range(n_seeds) for model in models]
     for number, (model, job_seed) in enumerate(jobs):
@@ -81,7 +87,12 @@ def score_sequences(
         groups=sequences.group,
         margins=np.mean([run.margins for run in runs], axis=0),
         features=_describe(sequences, method),
-        more=Evidence(opinions=tuple(said.reshape(n_seeds, len(models), *probs.shape).mean(axis=0)), geometry=_inspect(sequences)),
+        more=evolve(
+            known,
+            opinions=tuple(said.reshape(n_seeds, len(models), *probs.shape).mean(axis=0)),
+            geometry=_inspect(sequences, known.geometry),
+            surprise=compute_surprise(labels, probs, runs[0].fold, timelines) if method in ("default", "surprise") else None,
+        ),
     )
     return ScoredLabels(ranking=ranking, labels=labels, classes=runs[0].classes, probs=probs, fold=runs[0].fold)
 
@@ -104,8 +115,12 @@ def _describe(sequences: SequenceSet, method: str) -> NDArray[np.float32] | None
     return flatten_poses(sequences.pose, min(MAX_FRAMES, sequences.pose.shape[1]))
 
 
-def _inspect(sequences: SequenceSet) -> NDArray[np.float64] | None:
-    return None if sequences.skeleton is None else score_geometry(sequences.pose, sequences.skeleton)
+def _inspect(sequences: SequenceSet, boxes: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """Return how impossible skeletons are, or boxes where these are worse; None if neither can be told."""
+    if sequences.skeleton is None:
+        return boxes
+    skeletons = score_geometry(sequences.pose, sequences.skeleton)
+    return skeletons if boxes is None else np.fmax(skeletons, boxes)
 
 
 def _shift(advance: Callable[[int, int], None], number: int, total: int) -> Callable[[int, int], None]:

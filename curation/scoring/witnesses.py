@@ -42,12 +42,15 @@ def score_by_edit(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
 
 
 def score_by_surprise(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:
-    """Return the rank of the transition surprise −log P(label | what came before and after), largest = 1.
+    """Return the rank of the transition surprise −log P(label | what came before and after), largest = 1; 0.5 where it is NaN.
 
     Raises:
         InvalidField: if it is not known.
     """
-    return rank_evenly(np.asarray(require(evidence.surprise, "surprise", "transition surprise"), np.float64))
+    surprise = np.asarray(require(evidence.surprise, "surprise", "transition surprise"), np.float64)
+    known, score = np.isfinite(surprise), np.full(len(surprise), 0.5)
+    score[known] = rank_evenly(surprise[known])
+    return score
 
 
 def score_by_geometry(labels: Labels, probs: Floats, evidence: Evidence) -> Floats:

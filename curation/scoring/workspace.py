@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from curation.scoring.gather import find_timelines, gather_evidence
 from curation.scoring.kinds import KINDS
 from curation.scoring.out_of_fold import JUDGES, ScoredLabels, score_sequences
 from schemas.checks import compute_id
@@ -62,9 +63,10 @@ def score_workspace(
 ) -> ScoreResult:
     """Score every standing label on one axis by models that never saw its lesson or student, and add the scores to the catalogue.
 
-    The workspace's model and the usual judges (`out_of_fold.JUDGES`) are asked.
+    The workspace's model and the usual judges (`out_of_fold.JUDGES`) are asked, and what else is known is heard
+    (`gather.gather_evidence`): annotators, proposals, boxes, and what the student does before and after.
 
-    The run's id is a hash of labels, poses' tubelets, settings and method: scoring the same again adds nothing.
+    The run's id is a hash of labels, statements, settings and method: scoring the same again adds nothing.
 
     Args:
         workspace: its settings say which model, how many folds, and the seed.
@@ -91,13 +93,17 @@ def score_workspace(
     models = tuple(dict.fromkeys((learning.model, *JUDGES)))
     name = "+".join(models)
     pairs = [(label.tubelet_id, label.span.value) for label in labels]
-    run = compute_id("run", axis_id, method, name, learning.folds, learning.seed, pairs)
+    said = _list_statements(catalogue, axis_id, pairs)
+    run = compute_id("run", axis_id, method, name, learning.folds, learning.seed, pairs, said)
     known = catalogue.list_scores(axis_id, method=method, run=run)
     if len(known) == len(pairs):
         return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(known), new=0)
     sequences = collect_sequences(workspace, catalogue, arrays, [p[0] for p in pairs], [p[1] for p in pairs])
+    everything = catalogue.describe_tubelets()
     scored = score_sequences(
         sequences,
+        known=gather_evidence(catalogue, arrays, axis_id, labels, everything),
+        timelines=find_timelines([everything[p[0]] for p in pairs]),
         models=models,
         method=method,
         n_folds=learning.folds,
@@ -108,6 +114,12 @@ def score_workspace(
     scores = _to_scores(scored, [p[0] for p in pairs], axis_id, method, name)
     new = catalogue.add_scores(scores, run=run)
     return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(scores), new=new)
+
+
+def _list_statements(catalogue: Catalogue, axis: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what makes the evidence beside the labels: what was said of these tubelets, by whom, from which proposal."""
+    scored = {tubelet_id for tubelet_id, _ in pairs}
+    return sorted(f"{span.id} {span.from_predicted}" for span in catalogue.list_annotations(axis) if span.tubelet_id in scored)
 
 
 def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, method: str, model: str) -> list[SampleScore]:

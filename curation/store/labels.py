@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from schemas.records import HumanSpan, Verdict
 
-__all__ = ["CurrentLabel", "find_standing_verdicts", "resolve_labels"]
+__all__ = ["CurrentLabel", "find_newest", "find_standing_verdicts", "resolve_labels"]
 
 
 @frozen(kw_only=True)
@@ -64,12 +64,21 @@ def find_standing_verdicts(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
     return {tubelet: stack[-1] for tubelet, stack in stacks.items() if stack}
 
 
+def find_newest(spans: Iterable[HumanSpan]) -> dict[str, tuple[int, HumanSpan]]:
+    """Return annotator → the newest statement, with its place among all in the order of time.
+
+    Args:
+        spans: about one tubelet, in the order in which they were added.
+    """
+    oldest_first = sorted(spans, key=lambda span: _read_time(span.made_at))
+    return {span.annotator: (order, span) for order, span in enumerate(oldest_first)}
+
+
 def _choose_span(spans: list[HumanSpan]) -> tuple[HumanSpan, int, int]:
     """Return the statement that holds, how many annotators say the same, and how many there are."""
     if len(spans) == 1:
         return spans[0], 1, 1
-    oldest_first = sorted(spans, key=lambda span: _read_time(span.made_at))
-    newest = {span.annotator: (order, span) for order, span in enumerate(oldest_first)}
+    newest = find_newest(spans)
     votes = Counter(span.value for _, span in newest.values())
     most = max(votes.values())
     chosen = max((entry for entry in newest.values() if votes[entry[1].value] == most), key=lambda entry: entry[0])[1]

@@ -39,6 +39,13 @@ class StatementStore(Store):
             newest = newest.where(table.c.version == version)
         return [rows.to_prediction(row) for row in self._read(select(table).where(table.c.seq.in_(newest)).order_by(table.c.seq))]
 
+    def find_predictions(self, ids: Collection[str]) -> list[PredictedSpan]:
+        """Return the proposals of these ids that there are, in the order of adding."""
+        table, wanted, found = tables.PREDICTIONS, sorted(set(ids)), []
+        for start in range(0, len(wanted), _CHUNK):
+            found += self._read(select(table).where(table.c.id.in_(wanted[start : start + _CHUNK])))
+        return [rows.to_prediction(row) for row in sorted(found, key=lambda row: row["seq"])]
+
     def add_annotations(self, spans: Iterable[HumanSpan]) -> int:
         """Add people's labels and return how many were new."""
         return self._add(tables.ANNOTATIONS, [rows.from_annotation(span) for span in spans])

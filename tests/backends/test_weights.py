@@ -7,9 +7,16 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from backends.behaviour import MODELS, load_model
-from backends.weights import load_weights, read_card, save_weights
+from backends.behaviour.hand_images import HandModel, HandNetwork
+from backends.behaviour.lstm import Lstm
+from backends.behaviour.st_fusion.model import StFusion
+from backends.behaviour.st_fusion.so3 import choose_parts
+from backends.expression.facenet import EmbeddingNetwork, FaceNet
+from backends.expression.multitask import MobileNetMultiTask
+from backends.weights import MAX_WEIGHT_BYTES, load_weights, read_card, save_weights
 from schemas.errors import ModelError
 
 ARRAYS = {"b": np.arange(3, dtype=np.float32), "a": np.eye(2)}
@@ -126,6 +133,66 @@ def test_a_card_that_is_none_is_refused(folder, text, message):
     (folder / "card.json").write_text(text)
     with pytest.raises(ModelError, match=message):
         read_card(folder)
+
+
+def make_st_fusion():
+    model = StFusion()
+    model.classes = ("a", "b")
+    model._build((13, 2), "skeleton", choose_parts(13))
+    return model
+
+
+def make_lstm():
+    model = Lstm()
+    model.classes, model._config = ("a", "b"), {"n_nodes": 13, "n_channels": 2, "nodes": list(range(13)), "depth": False}
+    model._build()
+    return model
+
+
+def make_hand():
+    model = HandModel()
+    model._network = HandNetwork(n_classes=3)
+    return model
+
+
+def make_faces():
+    model = MobileNetMultiTask()
+    model.classes, model.attributes = ("happy", "sad"), ("glasses",)
+    model._build()
+    return model
+
+
+def make_facenet():
+    model = FaceNet()
+    model._network = EmbeddingNetwork()
+    return model
+
+
+@pytest.mark.parametrize("make", [make_lstm, make_st_fusion, make_hand, make_faces, make_facenet])
+def test_every_network_comes_back_and_refuses_what_is_not_its_own(make, tmp_path):
+    model = make()
+    model.save(tmp_path, {})
+    read = type(model).load
+    network = read(tmp_path)._network
+    assert not network.training
+    torch.testing.assert_close(network.state_dict(), model._network.state_dict(), rtol=0, atol=0)
+    path = tmp_path / "weights.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ModelError, match="was changed: SHA-256"):
+        read(tmp_path)
+    with path.open("r+b") as stream:
+        stream.truncate(MAX_WEIGHT_BYTES + 1)
+    with pytest.raises(ModelError, match="is larger than the 268435456 bytes allowed"):
+        read(tmp_path)
+    rewrite(tmp_path, pickle.dumps({"weights": [1, 2]}))
+    with pytest.raises(ModelError, match="pickles are never loaded"):
+        read(tmp_path)
+    card = read_card(tmp_path)
+    save_weights(tmp_path, {"w": np.zeros(3, np.float32)}, card.model_dump(exclude={"sha256", "version"}))
+    with pytest.raises(ModelError, match=r"the weights do not fit a \S+ as its card describes it") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_files_and_foreign_names_are_named(folder, tmp_path):

@@ -25,7 +25,7 @@ from backends.behaviour.st_fusion.hardwired import convert_to_grey
 from backends.behaviour.st_fusion.network import HALVES, Half, StFusionNetwork
 from backends.behaviour.st_fusion.so3 import Parts, choose_parts
 from backends.training import TrainingHistory, TrainingPlan, choose_validation, isolate_random, train_classifier
-from backends.weights import load_weights, save_weights
+from backends.weights import ModelCard, load_network, save_network
 from schemas.checks import check_array
 from schemas.errors import InvalidField, ModelError
 from schemas.sequences import SequenceSet
@@ -125,25 +125,22 @@ class StFusion:
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write the model. See `BehaviourModel.save`."""
-        arrays = {name: tensor.numpy() for name, tensor in self._require().state_dict().items()}
         said = {"input": "pose (N, T, V, C) in any unit, and pictures (N, F, H, W, 3) uint8 of the same time", **card}
-        save_weights(folder, arrays, {**said, "name": self.name, "classes": self.classes, "config": self._config})
+        save_network(folder, self._require(), {**said, "name": self.name, "classes": self.classes, "config": self._config})
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read what `save` wrote. See `BehaviourModel.load`."""
-        arrays, card = load_weights(folder, name=cls.name)
         model = cls()
-        model.classes = card.classes
-        try:
-            told = card.config
+
+        def build(card: ModelCard) -> StFusionNetwork:
+            model.classes, told = card.classes, card.config
             model.half = told["half"]
             pairs = tuple((int(a), int(b)) for a, b in told["parts"])
             model._build((int(told["n_nodes"]), int(told["n_channels"])), told["half"], Parts(pairs=pairs))
-            model._require().load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise ModelError(Path(folder), f"the weights do not fit a {cls.name} as its card describes it ({reason})") from error
+            return model._require()
+
+        load_network(folder, name=cls.name, build=build)
         return model
 
     def _build(self, shape: Sequence[int], half: Half, parts: Parts) -> None:

@@ -8,7 +8,9 @@ from backends.behaviour import load_model
 from backends.behaviour.augment import augment_strongly
 from backends.behaviour.bones import find_parents, spread_over_bones
 from backends.behaviour.default import Default
-from backends.behaviour.forest import choose_pairs, grow_forest, summarise
+from backends.behaviour.forest import choose_pairs, count_summaries, grow_forest, summarise
+from backends.behaviour.graph import PoseGraph
+from backends.behaviour.graph_stack import GraphStack
 from backends.training import TrainingPlan
 from schemas.errors import InvalidField, ModelError
 
@@ -88,6 +90,43 @@ def test_summaries_are_of_seen_frames_only():
     assert change[0] == pytest.approx(4 / 3)
     assert drift[0] == 0
     assert out[6 * n :].tolist() == pytest.approx([1, 0, (8 / 3) ** 0.5, 0, -1, 0, 3, 0])
+
+
+@pytest.mark.parametrize(("n_nodes", "n_features", "n_dims"), [(1, 3, 2), (5, 4, 3), (25, 5, 3)])
+def test_as_many_summaries_as_are_counted(n_nodes, n_features, n_dims):
+    features = torch.ones(2, 3, n_nodes, n_features)
+    out = summarise(features, torch.from_numpy(choose_pairs(n_nodes)), n_dims)
+    assert out.shape == (2, count_summaries(n_nodes, n_features, n_dims))
+
+
+@pytest.mark.parametrize("n_frames", [1, 7, 24])
+def test_networks_side_by_side_answer_as_each_alone(n_frames):
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(1)
+    members = [PoseGraph(parents=[0, 0, 1, 1, 2], n_features=5, n_dims=3, n_classes=4) for _ in range(3)]
+    for member in members:
+        for tensor in member.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(0.2 + torch.rand(tensor.shape, generator=generator) * (1 if tensor.dim() == 1 else 0.1))
+        member.eval()
+    features = torch.randn(6, n_frames, 5, 5, generator=generator)
+    features[..., -1] = (torch.rand(6, n_frames, 5, generator=generator) > 0.2).float()
+    stack = GraphStack(members)
+    with torch.no_grad():
+        embedded = torch.stack([member.embed(features) for member in members])
+        probs = torch.stack([torch.softmax(member(features), dim=1) for member in members]).mean(dim=0)
+        torch.testing.assert_close(stack.embed(features), embedded, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(stack.ask(features), probs, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(stack.ask(features[:1]), stack.ask(features)[:1], atol=1e-6, rtol=0)
+
+
+def test_trees_that_point_outside_are_refused():
+    rng = np.random.default_rng(0)
+    forest, _ = grow_forest(rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2, n_classes=2, n_trees=3, seed=0)
+    for name, value in (("right", len(forest.left)), ("feature", 3), ("roots", -1)):
+        state = {**forest.state_dict(), name: torch.full_like(getattr(forest, name), value)}
+        with pytest.raises(ValueError, match=f"{name} points outside the trees"):
+            forest.load_state_dict(state)
 
 
 def test_pairs_of_any_number_of_points():

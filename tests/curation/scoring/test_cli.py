@@ -81,6 +81,8 @@ def test_simulate_writes_a_curve(call, files):
         (("rank", "--labels", "y.npy", "--probs", "p.npy", "--method", "x"), UnknownName, "unknown scoring method"),
         (("rank", "--labels", "y.npy", "--probs", "y.npy"), InvalidField, "probs: expected an array of shape"),
         (("rank", "--sequences", "p.npy"), FormatError, "p.npy: file"),
+        (("rank", "--labels", "y.npy", "--probs", "damaged.npz"), FormatError, "damaged.npz: file"),
+        (("rank", "--sequences", "one.npz", "--model", "logreg"), NotEnoughData, "groups"),
         (("crossval", "--sequences", "s.npz", "--model", "nope"), UnknownName, "unknown model 'nope'; known: cnn-lstm"),
         (("crossval", "--sequences", "one.npz", "--model", "logreg"), NotEnoughData, "groups"),
         (("crossval", "--sequences", "no.npz", "--model", "logreg"), FormatError, "existing sequence file"),
@@ -89,6 +91,7 @@ def test_simulate_writes_a_curve(call, files):
 def test_bad_input_is_one_line_and_writes_nothing(call, files, sequence_factory, words, error, message):
     np.save(files / "bad.npy", np.array([{}], object))
     (files / "text.npy").write_text("hello")
+    (files / "damaged.npz").write_bytes((files / "s.npz").read_bytes()[:200])
     write_sequences(files / "one.npz", sequence_factory(16, n_groups=1, n_frames=2))
     result = call(*words, "--out", "out.file")
     assert isinstance(result.exception, error)
@@ -97,10 +100,89 @@ def test_bad_input_is_one_line_and_writes_nothing(call, files, sequence_factory,
     assert not (files / "out.file").exists()
 
 
+def rank_these(call, files, labels, probs, *more):
+    np.save(files / "a.npy", labels)
+    np.save(files / "b.npy", probs)
+    return call("rank", "--labels", "a.npy", "--probs", "b.npy", *more, "--out", "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("labels", "probs", "message"),
+    [
+        ([0, 1], [[0.5, 0.5], [0.7, 0.4]], "probs: expected rows that sum to 1, got row 1 sums to 1.1"),
+        ([0, 1], [[0.5, 0.5], [np.nan, 0.4]], "probs: expected finite probabilities, got row 1 has NaN or inf"),
+        ([0, 1], [[0.5, 0.5], [1.5, -0.5]], "probs: expected probabilities in [0, 1]"),
+        ([0, np.nan], [[0.5, 0.5], [0.5, 0.5]], "labels: expected whole numbers"),
+        ([0, 2], [[0.5, 0.5], [0.5, 0.5]], "labels: expected columns from 0 to 1, got 2 at index 1"),
+        (np.zeros(0, int), np.zeros((0, 2)), "samples to rank"),
+    ],
+)
+def test_what_is_no_probability_is_one_line(call, files, labels, probs, message):
+    result = rank_these(call, files, np.array(labels), np.array(probs))
+    assert isinstance(result.exception, (InvalidField, NotEnoughData))
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert not (files / "out.csv").exists()
+
+
+def test_nan_among_features_is_one_line(call, files):
+    np.save(files / "e.npy", np.array([[1.0], [np.nan]]))
+    result = rank_these(call, files, np.array([0, 1]), np.full((2, 2), 0.5), "--features", "e.npy")
+    assert "features: expected finite numbers, got NaN or inf" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"in_sample": True}, "got 20 of 20 rows in-sample, the first at index 0"),
+        ({"out_of_sample": np.arange(20) != 7}, "got 1 of 20 rows in-sample, the first at index 7"),
+        ({"fold": np.where(np.arange(20) < 12, -1, 0)}, "got 12 of 20 rows in-sample, the first at index 0"),
+        ({"in_sample": np.zeros(3, bool)}, "in_sample: expected an array of shape (20)"),
+    ],
+)
+def test_in_sample_probabilities_are_refused_in_one_line(call, files, flags, message):
+    np.savez(files / "preds.npz", probs=np.load(files / "p.npy"), **flags)
+    result = call("rank", "--labels", "y.npy", "--probs", "preds.npz", "--out", "out.csv")
+    assert isinstance(result.exception, InvalidField)
+    assert message in str(result.exception)
+    assert not (files / "out.csv").exists()
+
+
+def test_the_in_sample_flag_is_answered_in_one_line(call, files):
+    result = call("rank", "--labels", "y.npy", "--probs", "p.npy", "--in-sample", "--out", "out.csv")
+    wanted = "probs: expected out-of-sample probabilities, of models that were not trained on these samples, got in-sample ones"
+    assert wanted in str(result.exception)
+    assert not (files / "out.csv").exists()
+
+
+def test_crossvals_predictions_are_ranked_as_they_are(call, files):
+    call("crossval", "--sequences", "s.npz", "--model", "logreg", "--folds", "all", "--out", "preds.npz")
+    with np.load(files / "preds.npz") as told, np.load(files / "s.npz") as given:
+        np.save(files / "a.npy", np.searchsorted(told["classes"], given["label"]))
+        np.save(files / "b.npy", told["probs"])
+    for probs, out in (("preds.npz", "one.csv"), ("b.npy", "two.csv")):
+        assert call("rank", "--labels", "a.npy", "--probs", probs, "--out", out).exit_code == 0
+    assert (files / "one.csv").read_bytes() == (files / "two.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("n", "n_classes", "used"), [(1, 4, 4), (60, 10_000, 10_000), (60, 5, 3), (600, 600, 600)])
+def test_one_sample_many_classes_and_classes_without_samples_are_ranked(call, files, n, n_classes, used):
+    rng = np.random.default_rng(0)
+    np.save(files / "e.npy", rng.normal(size=(n, 4)))
+    np.save(files / "g.npy", np.zeros(n, int))
+    labels, probs = rng.integers(0, used, n), rng.dirichlet(np.ones(n_classes), n)
+    result = rank_these(call, files, labels, probs, "--features", "e.npy", "--groups", "g.npy")
+    assert result.exit_code == 0, result.output
+    rows = read_rows(files / "out.csv")
+    assert sorted(int(row["index"]) for row in rows) == list(range(n))
+    assert all(0 <= float(row["score"]) <= 1 and 0 <= float(row["wrong"]) <= 1 for row in rows)
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("rank", "--out", "r.csv"),
+        ("rank", "--sequences", "s.npz", "--in-sample", "--out", "r.csv"),
         ("rank", "--sequences", "s.npz", "--labels", "y.npy", "--out", "r.csv"),
         ("crossval", "--sequences", "s.npz", "--model", "logreg", "--folds", "1", "--out", "p.npz"),
         ("simulate", "--sequences", "s.npz", "--strategy", "margin", "--test-groups", "a", "--budgets", "1,x", "--out", "c.csv"),

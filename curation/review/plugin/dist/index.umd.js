@@ -17,6 +17,8 @@
     { kind: "undo", key: "u", name: "Undo", colour: "#5b6775", help: "Take back my newest decision (or that on the selected labels)" },
   ];
 
+  localStorage.setItem("fiftyone-enterprise-tooltip-seen", "true"); // it would lie over the panel's head on a first visit
+
   // ---- state: one for the page -------------------------------------------------------------------------------------------------
 
   let state = { ours: false, cards: [], neighbours: {}, values: [], progress: null, choosing: null, problem: null, scope: 0, at: null };
