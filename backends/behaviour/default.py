@@ -59,7 +59,7 @@ class PoseEnsemble(PoseNetwork):
         self.register_buffer("weight", torch.tensor(1.0 if forest is None else 0.6))
         self.register_buffer("temperature", torch.tensor(1.0))
         self._stack: GraphStack | None = None
-        self.register_load_state_dict_post_hook(_freeze)
+        self.register_load_state_dict_post_hook(_freeze)  # type: ignore[no-untyped-call]
 
     def freeze(self) -> Self:
         """Lay the networks side by side: from now on they answer in less time, and do not see later changes of their weights."""

@@ -91,7 +91,7 @@ class Forest(nn.Module):
         self.register_buffer("value", torch.zeros(n_nodes, n_classes))
         self.register_buffer("roots", torch.zeros(n_trees, dtype=torch.int32))
         self.link()
-        self.register_load_state_dict_post_hook(_link)
+        self.register_load_state_dict_post_hook(_link)  # type: ignore[no-untyped-call]
 
     def link(self) -> None:
         """Lay the nodes out for the walk: at place 2 i stands where the left child of node i is, at 2 i + 1 where the right one is.
@@ -121,7 +121,7 @@ class Forest(nn.Module):
         for level in range(self.depth):
             above = numbers.index_select(0, row + self.asked.index_select(0, at)) > self.limit.index_select(0, at)
             below = self.child.index_select(0, at + above)
-            if level % 4 == 3 and not torch.jit.is_tracing() and torch.equal(below, at):
+            if level % 4 == 3 and not torch.onnx.is_in_onnx_export() and torch.equal(below, at):
                 break
             at = below
         return self.value.index_select(0, at // 2).view(n, n_trees, -1).mean(dim=1)

@@ -122,7 +122,8 @@ def _find_middle_depth(z: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _locate_body(xy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return centre (N, 2) and scale (N,) of (N, T, V, 2) points with NaN for unseen."""
-    centre, scale = np.full((len(xy), 2), np.nan), np.full(len(xy), np.nan)
+    centre: NDArray[np.float64] = np.full((len(xy), 2), np.nan)
+    scale: NDArray[np.float64] = np.full(len(xy), np.nan)
     if xy.shape[2] == len(BLAZEPOSE_33.nodes):
         centre, scale = _locate_torso(xy)
     other = ~np.isfinite(scale)
