@@ -10,6 +10,7 @@ What is covered is gone: the mean colours of 3 x 3 cells are all that is left of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -43,7 +44,7 @@ Frame = tuple[int, float, NDArray[np.uint8]]
 
 
 class Blurrer:
-    """Yields the frames of clips with heads or faces covered. A context manager; one instance belongs to one thread.
+    """Yields the frames of clips with heads or faces covered. A context manager; threads may share one, each with its own clip.
 
     Args:
         level: "faces" or "heads".
@@ -54,6 +55,7 @@ class Blurrer:
 
         self.level = level
         self._faces = FaceEstimator(least_score=_LEAST_FACE)
+        self._turn = Lock()
 
     def iter_frames(
         self, clip: Clip, tracks: Sequence[PoseTrack], indices: Sequence[int] | None = None
@@ -89,18 +91,22 @@ class Blurrer:
         from backends.people.tiles import plan_tiles
 
         height, width = rgb.shape[:2]
-        boxes: list[Any] = [self._faces.detect(rgb)[0]]
+        boxes: list[Any] = [self._detect(rgb)]
         parts = 1
         while parts == 1 or min(width, height) / parts >= _FINEST_TILE:
             for x, y, size, _ in plan_tiles(width, height, 1 / parts, overlap=_TILE_OVERLAP):
                 left, top = int(x - size / 2), int(y - size / 2)
                 tile = np.ascontiguousarray(rgb[top : top + int(size), left : left + int(size)])
-                boxes.append(self._faces.detect(tile)[0] + np.array([left, top, left, top], np.float32))
+                boxes.append(self._detect(tile) + np.array([left, top, left, top], np.float32))
             parts *= 2
         faces = np.concatenate(boxes).astype(np.float64)
         reach = _FACE_REACH[self.level] * (faces[:, 2:] - faces[:, :2]).max(axis=1, initial=0)[:, None]
         middle = (faces[:, :2] + faces[:, 2:]) / 2
         return np.concatenate([middle - reach, middle + reach], axis=1)
+
+    def _detect(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with self._turn:
+            return self._faces.detect(rgb)[0]
 
     def _cover(self, clip: Clip, tracks: Sequence[PoseTrack], frame: Frame, found: Sequence[tuple[float, Boxes]]) -> Frame:
         index, seconds, rgb = frame

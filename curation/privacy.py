@@ -29,7 +29,7 @@ __all__ = ["ShowFrames", "find_level", "open_shown_frames", "protect_copies"]
 
 
 class ShowFrames(Protocol):
-    """Yields the frames of a clip as they may be shown."""
+    """Yields the frames of a clip as they may be shown; may be used by several threads, on different clips."""
 
     def __call__(self, clip: Clip, indices: Sequence[int]) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """Yield (index, seconds, rgb) in increasing order; see `curation.media.iter_frames`."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,20 +74,28 @@ def run_demo(settings: DemoSettings, say: Callable[[str], None], *, serve: bool 
     """
     clock = StageClock(say)
     workspace = prepare_workspace(settings)
-    with _opened(settings, workspace, clock) as loop, _servers(workspace, clock, serve=serve) as wait_for_servers:
+    with (
+        _opened(settings, workspace, clock) as loop,
+        _servers(workspace, clock, serve=serve) as wait_for_servers,
+        _open_trainers(len(settings.model_seeds)) as trainers,
+    ):
         media = _render(loop)
         _preannotate(loop, media)
         truth = _measure_people(loop, media)
         wait_for_servers()
         annotator = _split_and_label(loop, truth)
-        before = _train(loop, "before")
+        before = _Training.start(loop, trainers, "before")
         found = _review(loop, annotator)
-        after = _train(loop, "after")
+        before.gate()
+        after = _Training.start(loop, trainers, "after")
+        after.gate()
         _label_next(loop, annotator)
         _review(loop, annotator, again=True)
-        later = _train(loop, "next")
+        later = _Training.start(loop, trainers, "next")
+        later.gate()
+        f1 = {training.name: training.finish() for training in (before, after, later)}
         addresses = list_addresses(workspace)
-    return _report(loop, addresses, found, {"before": before, "after": after, "next": later})
+    return _report(loop, addresses, found, f1)
 
 
 def run_video(settings: DemoSettings, video: Path, say: Callable[[str], None]) -> tuple[str, dict[str, str]]:
@@ -285,31 +292,60 @@ def annotate_project(client: Client, project: int, annotator: SimulatedAnnotator
     return done
 
 
-def _train(loop: _Loop, name: str) -> F1:
-    """Export the labels as they stand, train with every seed, send the first through the gate; return the figures."""
-    from curation.export import export_set
-    from curation.gate import evaluate_model, promote
+@frozen(kw_only=True)
+class _Training:
+    """One model, trained on one export with every seed while the loop goes on; the first goes through the gate."""
 
-    out = loop.workspace.folder("exports") / name
-    values = []
-    with loop.clock.stage("export, training and gate"):
-        options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name, "pictures": True}
-        manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, **options)  # type: ignore[arg-type]
-        versions = _train_seeds(loop.workspace.root, out, loop.settings.model_seeds)
-        for version in versions:
-            values.append(evaluate_model(loop.workspace, loop.catalogue, loop.arrays, version=version)[1].macro_f1)
-        gate = promote(loop.workspace, loop.catalogue, loop.arrays, version=versions[0])
-    loop.data[f"gate_{name}"] = {"decision": gate.decision, "reason": gate.reason}
-    loop.data[f"train_{name}"] = {"n_train": len(manifest.splits["train"]), "macro_f1": values}
-    return F1(tuple(values))
+    loop: _Loop
+    name: str
+    n_train: int
+    versions: Sequence[Future[str]]
+
+    @classmethod
+    def start(cls, loop: _Loop, trainers: ProcessPoolExecutor, name: str) -> _Training:
+        """Export the labels as they stand, and begin to train."""
+        from curation.export import export_set
+
+        out = loop.workspace.folder("exports") / name
+        with loop.clock.stage("export, training and gate"):
+            options = {"formats": ("sequences", "coco"), "balance": "oversample", "name": name, "pictures": True}
+            manifest = export_set(loop.workspace, loop.catalogue, loop.arrays, out, **options)  # type: ignore[arg-type]
+            root = loop.workspace.root
+            versions = [trainers.submit(_train_seed, root, out, seed) for seed in loop.settings.model_seeds]
+        return cls(loop=loop, name=name, n_train=len(manifest.splits["train"]), versions=versions)
+
+    def gate(self) -> None:
+        """Wait for the first model, and let it through if it is better than the one in use."""
+        from curation.gate import promote
+
+        loop = self.loop
+        with loop.clock.stage("export, training and gate"):
+            gate = promote(loop.workspace, loop.catalogue, loop.arrays, version=self.versions[0].result())
+        loop.data[f"gate_{self.name}"] = {"decision": gate.decision, "reason": gate.reason}
+
+    def finish(self) -> F1:
+        """Wait for all models, and measure them on the clean lessons."""
+        from curation.gate import evaluate_model
+
+        loop, values = self.loop, []
+        with loop.clock.stage("export, training and gate"):
+            for version in self.versions:
+                found = evaluate_model(loop.workspace, loop.catalogue, loop.arrays, version=version.result())
+                values.append(found[1].macro_f1)
+        loop.data[f"train_{self.name}"] = {"n_train": self.n_train, "macro_f1": values}
+        return F1(tuple(values))
 
 
-def _train_seeds(root: Path, export: Path, seeds: Sequence[int]) -> list[str]:
-    """Return the versions of one model for each seed, trained side by side."""
+@contextmanager
+def _open_trainers(most: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes that train side by side; those that wait are dropped where the loop fails."""
     from curation.engines.local import count_cores
 
-    with ProcessPoolExecutor(min(count_cores(), len(seeds)), mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_train_seed, repeat(root), repeat(export), seeds))
+    pool = ProcessPoolExecutor(min(count_cores(), most), mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _train_seed(root: Path, export: Path, seed: int) -> str:

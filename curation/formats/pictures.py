@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from curation.formats.base import ExportItem
 from curation.media import hash_file
+from curation.side_by_side import map_side_by_side
 from schemas.errors import MediaError
 from schemas.records import Clip
 
@@ -23,7 +24,7 @@ ReadFrames = Callable[[Clip, Sequence[int]], Iterator[tuple[int, float, NDArray[
 
 
 def write_pictures(folder: Path, wanted: Mapping[str, ExportItem], read: ReadFrames) -> None:
-    """Write key frames under `folder`, at the names wanted, in one pass per clip; equal clips give equal bytes.
+    """Write key frames under `folder`, at the names wanted, in one pass per clip, clips side by side; equal clips give equal bytes.
 
     Args:
         folder: of the export.
@@ -40,10 +41,13 @@ def write_pictures(folder: Path, wanted: Mapping[str, ExportItem], read: ReadFra
     clips = {item.clip.id: item.clip for item in wanted.values()}
     for name, item in wanted.items():
         by_clip[item.clip.id][item.key_frame] = folder / name
-    for clip_id, paths in sorted(by_clip.items()):
-        clip = clips[clip_id]
+
+    def write_clip(clip_id: str) -> None:
+        clip, paths = clips[clip_id], by_clip[clip_id]
         if hash_file(clip.uri) != clip.sha256:
             raise MediaError(clip.uri, "has changed since it was added; its pictures would not fit the labels")
         for index, _, rgb in read(clip, sorted(paths)):
             paths[index].parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(rgb).save(paths[index], format="JPEG", quality=JPEG_QUALITY, subsampling=0)
+
+    deque(map_side_by_side(write_clip, sorted(by_clip)), maxlen=0)

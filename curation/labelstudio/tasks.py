@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from curation.config import Workspace
 from curation.labelstudio.server import FRAMES
 from curation.privacy import open_shown_frames
+from curation.side_by_side import map_side_by_side
 from curation.store import ArrayStore, Catalogue
 from curation.tubelets import box_at, plan_windows, pose_at
 from schemas.errors import InvalidField
@@ -84,7 +86,7 @@ def find_frame(workspace: Workspace, plan: TaskPlan) -> Path:
 
 
 def write_frames(workspace: Workspace, plans: Iterable[TaskPlan]) -> Iterator[TaskPlan]:
-    """Write the key frames that are missing, one pass per clip, and yield each plan when its picture is there.
+    """Write the key frames that are missing, one pass per clip, clips side by side, and yield each plan when its picture is there.
 
     Heads or faces are covered where the workspace says so; see `curation.privacy`.
 
@@ -96,11 +98,16 @@ def write_frames(workspace: Workspace, plans: Iterable[TaskPlan]) -> Iterator[Ta
     for plan in plans:
         by_clip[plan.clip.id].append(plan)
     with open_shown_frames(workspace) as show:
-        for group in by_clip.values():
+
+        def write_clip(group: list[TaskPlan]) -> list[TaskPlan]:
             missing = {plan.frame: find_frame(workspace, plan) for plan in group if not find_frame(workspace, plan).exists()}
             for index, _, rgb in show(group[0].clip, sorted(missing)):
                 _write_jpeg(missing[index], rgb)
-            yield from group
+            return group
+
+        with closing(map_side_by_side(write_clip, by_clip.values())) as groups:
+            for group in groups:
+                yield from group
 
 
 def build_task(

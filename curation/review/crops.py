@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from attrs import frozen
@@ -22,6 +23,7 @@ from curation.config import Workspace
 from curation.engines.local import count_cores
 from curation.privacy import ShowFrames, open_shown_frames
 from curation.review.draw import encode_tile, lay_out
+from curation.side_by_side import map_side_by_side
 from schemas.errors import MediaError
 from schemas.files import write_bytes, write_text
 from schemas.records import Clip, PoseTrack, Tubelet
@@ -144,12 +146,15 @@ def write_tiles(
     if not wanted:
         return problems
     with open_shown_frames(workspace) as show, _Encoders(count_cores()) as encoders:
-        for clip_id in sorted(wanted):
+
+        def write_clip(clip_id: str) -> None:
             try:
                 _Writer(workspace, clips[clip_id], wanted[clip_id], tiles, tracks, encoders).run(show)
             except MediaError as error:
                 problems[clip_id] = str(error)
-    return problems
+
+        deque(map_side_by_side(write_clip, sorted(wanted)), maxlen=0)
+    return dict(sorted(problems.items()))
 
 
 def check_layout(workspace: Workspace) -> None:
@@ -182,6 +187,7 @@ class _Encoders:
     def __init__(self, threads: int) -> None:
         self._pool, self._most = ThreadPoolExecutor(threads, thread_name_prefix="tiles"), 2 * threads
         self._under_way: deque[Future[None]] = deque()
+        self._turn = Lock()
 
     def __enter__(self) -> _Encoders:
         return self
@@ -192,10 +198,11 @@ class _Encoders:
             self._under_way.popleft().result()
 
     def hand_in(self, path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
-        """Write the tile of `pictures`, later; raises what went wrong with an earlier one."""
-        while len(self._under_way) >= self._most:
-            self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(_write_tile, path, pictures, tile, poses, edges))
+        """Write the tile of `pictures`, later; raises what went wrong with an earlier one. May be called by several threads."""
+        with self._turn:
+            while len(self._under_way) >= self._most:
+                self._under_way.popleft().result()
+            self._under_way.append(self._pool.submit(_write_tile, path, pictures, tile, poses, edges))
 
 
 def _write_tile(path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
