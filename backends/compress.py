@@ -12,14 +12,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from schemas.checks import check_range
+from schemas.errors import InvalidField
 
-__all__ = ["adapt_shapes", "count_parameters", "slim_network"]
+__all__ = ["adapt_shapes", "count_parameters", "slim_network", "slim_to"]
 
+_Network = TypeVar("_Network", bound=nn.Module)
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -29,7 +33,7 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def slim_network(network: nn.Module, example: Tensor, *, ratio: float = 0.84, floor: float = 0.01) -> nn.Module:
+def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, floor: float = 0.01) -> _Network:
     """Take out the channels of least importance, in place.
 
     Importance is the mean |γ| of all batch norms that a channel passes (channels joined by a shortcut go together), compared over
@@ -63,6 +67,32 @@ def slim_network(network: nn.Module, example: Tensor, *, ratio: float = 0.84, fl
                 first = group[0].dep
                 graph.get_pruning_group(first.target.module, first.handler, scores.argsort()[:n_out].tolist()).prune()
     return network
+
+
+def slim_to(network: _Network, example: Tensor, *, gone: float = 0.85, floor: float | None = None) -> _Network:
+    """Return a copy slimmed by the least ratio, to a hundredth, that takes at least the share `gone` of its parameters.
+
+    Without a `floor`, it is 0.5 √(1 − gone): were all layers alike, each would keep √(1 − gone) of its channels; with the paper's
+    floor of 0.01 whole blocks shrink to two channels, and what is wide around them still costs time.
+
+    Raises:
+        InvalidField: if `gone` is not in [0, 1), or `floor` does not let so many go.
+    """
+    check_range("gone", gone, 0, 0.999)
+    floor = 0.5 * math.sqrt(1 - gone) if floor is None else floor
+    most = (1 - gone) * count_parameters(network)
+    low, high = 0, 99
+    slimmest = slim_network(deepcopy(network), example, ratio=high / 100, floor=floor)
+    if count_parameters(slimmest) > most:
+        raise InvalidField("gone", f"at most {1 - count_parameters(slimmest) / count_parameters(network):.3f}", gone)
+    while high - low > 1:
+        ratio = (low + high) // 2
+        slim = slim_network(deepcopy(network), example, ratio=ratio / 100, floor=floor)
+        if count_parameters(slim) <= most:
+            slimmest, high = slim, ratio
+        else:
+            low = ratio
+    return slimmest
 
 
 def adapt_shapes(network: nn.Module, state: Mapping[str, Tensor]) -> None:

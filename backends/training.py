@@ -101,6 +101,7 @@ def train_classifier(
     augment: Augment | None = None,
     on_epoch: OnEpoch | None = None,
     annotated: Tensor | None = None,
+    teacher: nn.Module | None = None,
 ) -> TrainingHistory:
     """Train `network` in place and leave it on the CPU, in evaluation mode, with the weights that the plan keeps.
 
@@ -117,6 +118,7 @@ def train_classifier(
         on_epoch: gets epoch (from 1), training loss and validation loss after each epoch, with the network in evaluation mode.
         annotated: (N, K) bool, the classes that whoever annotated the sample could have chosen; the others are neither learnt nor
             unlearnt from it. None = all.
+        teacher: a trained network that gets the same batches and whose logits are learnt too (see `TrainingPlan.taught`).
 
     Returns:
         The losses.
@@ -134,6 +136,7 @@ def train_classifier(
         generator=generator,
         augment=augment,
         annotated=annotated,
+        teacher=teacher,
     )
     if session.n_devices > 1:
         from backends.training_team import run_together

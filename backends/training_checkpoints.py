@@ -112,7 +112,8 @@ def _compute_fingerprint(job: TrainingJob, session: TrainingSession) -> str:
     digest = hashlib.sha256(f"{job.plan!r} {where}".encode())
     tensors = [*job.train, *(job.validation or ()), job.generator.get_state(), torch.get_rng_state()]
     tensors += [] if job.annotated is None else [job.annotated]
-    for tensor in (*tensors, *copy_state(job.network).values()):
+    networks = [job.network] if job.teacher is None else [job.network, job.teacher]
+    for tensor in (*tensors, *(weights for network in networks for weights in copy_state(network).values())):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(memoryview(tensor.detach().cpu().contiguous().numpy()).cast("B") if tensor.numel() else b"")
     return digest.hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
 from backends.training_checkpoints import CheckpointFolder, State, copy_state
 from backends.training_devices import Machine, Team
-from backends.training_losses import UNLABELLED, Criterion
+from backends.training_losses import UNLABELLED, Criterion, compute_teacher_loss
 from backends.training_plan import OnEpoch, TrainingHistory, TrainingJob, TrainingPlan
 
 __all__ = ["Regularised", "Trainer"]
@@ -36,6 +36,7 @@ class Trainer:
     def __init__(self, job: TrainingJob, machine: Machine, team: Team, folder: CheckpointFolder | None = None) -> None:
         self.job, self.machine, self.team, self.folder = job, machine, team, folder
         self.network = job.network.to(machine.device)
+        self.teacher = None if job.teacher is None else job.teacher.to(machine.device).eval()
         self.criterion = _choose_criterion(job, machine)
         self.optimiser, self.schedule = _choose_schedule(self.network, job.plan, _count_batches(job))
         self.seed = torch.initial_seed()
@@ -59,6 +60,8 @@ class Trainer:
         if self.job.plan.schedule == "plateau":
             self.network.load_state_dict(self.best_state)
         self.network.cpu().eval()
+        if self.teacher is not None:
+            self.teacher.cpu()
         best = self.best_epoch if self.job.plan.schedule == "plateau" else self.job.plan.epochs
         return TrainingHistory(train_loss=tuple(self.train_loss), val_loss=tuple(self.val_loss), best=max(best, 1))
 
@@ -95,10 +98,14 @@ class Trainer:
     def _step(self, batch: Tensor, targets: Tensor, annotated: Tensor | None) -> float:
         """Take one step and return this member's part of the batch's mean loss."""
         n_counted = int((targets != UNLABELLED).sum())
+        shown = self._place(batch)
         with self.machine.autocast():
-            logits = self.network(self._place(batch))
+            logits = self.network(shown)
         known = None if annotated is None else self._place(annotated)
         loss = self.criterion.compute_sum(logits, self._place(targets), known)[0] / max(n_counted, 1)
+        if self.teacher is not None:
+            share = self.job.plan.taught
+            loss = (1 - share) * loss + share * self._compute_teacher_loss(logits, shown)
         value = float(loss.detach())
         for penalty in self._compute_penalties():
             loss = loss + penalty / self.team.size
@@ -110,6 +117,12 @@ class Trainer:
         if isinstance(self.schedule, OneCycleLR):
             self.schedule.step()
         return value
+
+    def _compute_teacher_loss(self, logits: Tensor, shown: Tensor) -> Tensor:
+        """Return this member's part of the mean distance from the teacher's answers."""
+        with torch.no_grad(), self.machine.autocast():
+            said = cast("nn.Module", self.teacher)(shown)
+        return compute_teacher_loss(logits, said) / self.team.size
 
     def _place(self, part: Tensor) -> Tensor:
         return self.team.take_share(part).to(self.machine.device)
@@ -180,9 +193,9 @@ def _choose_schedule(network: nn.Module, plan: TrainingPlan, n_batches: int) -> 
     if plan.optimiser == "sgd":
         optimiser = torch.optim.SGD(network.parameters(), lr=plan.lr, momentum=0.9, weight_decay=plan.decay)
     elif plan.schedule == "one-cycle":
-        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.lr, weight_decay=plan.decay)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=plan.lr, weight_decay=plan.decay, fused=True)
     else:
-        optimiser = torch.optim.Adam(network.parameters(), lr=plan.lr)
+        optimiser = torch.optim.Adam(network.parameters(), lr=plan.lr, fused=True)
     if plan.schedule == "one-cycle":
         return optimiser, OneCycleLR(optimiser, plan.lr, total_steps=plan.epochs * n_batches + 1)
     if plan.schedule == "steps":

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from schemas.errors import InvalidField
 
-__all__ = ["UNLABELLED", "Criterion", "LossName", "compute_attribute_loss", "compute_class_weights", "compute_logit_shift"]
+__all__ = [
+    "UNLABELLED",
+    "Criterion",
+    "LossName",
+    "compute_attribute_loss",
+    "compute_class_weights",
+    "compute_logit_shift",
+    "compute_teacher_loss",
+]
 
 LossName = Literal["cross-entropy", "class-balanced", "logit-adjusted"]
 
@@ -63,6 +71,15 @@ def compute_attribute_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits.float(), torch.where(known, targets.float(), 0.5), reduction="none"
     )
     return (losses * known).sum() / known.sum().clamp(min=1)
+
+
+def compute_teacher_loss(logits: Tensor, said: Tensor, temperature: float = 2.0) -> Tensor:
+    """Return T² KL(softmax(said / T) || softmax(logits / T)), the mean over (B, K) logits and those of a teacher (nats).
+
+    G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2; T² keeps the gradient's size.
+    """
+    own, other = (torch.log_softmax(x.float() / temperature, dim=1) for x in (logits, said))
+    return temperature**2 * nn.functional.kl_div(own, other, reduction="batchmean", log_target=True)
 
 
 @frozen(kw_only=True, eq=False)

@@ -32,7 +32,7 @@ class TrainingPlan:
 
     `loss`, `beta`, `tau` and `smoothing`: see `backends.training_losses`. `gamma_l1` is the weight of Σ|γ| over all batch norms (Z.
     Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", ICCV 2017, eq. 1). `optimiser` "sgd" has
-    momentum 0.9.
+    momentum 0.9. With a teacher, its answers have the share `taught` of the loss and the labels the rest.
     """
 
     epochs: int = 100
@@ -52,6 +52,7 @@ class TrainingPlan:
     tau: float = 1.0
     smoothing: float = 0.0
     gamma_l1: float = 0.0
+    taught: float = 0.5
     optimiser: Literal["adam", "sgd"] = "adam"
 
 
@@ -75,6 +76,7 @@ class TrainingJob:
     generator: torch.Generator
     augment: Augment | None
     annotated: Tensor | None
+    teacher: nn.Module | None = None
 
 
 @define(kw_only=True)

@@ -37,7 +37,7 @@ def run_together(job: TrainingJob, session: TrainingSession, on_epoch: OnEpoch |
         raise InvalidField("devices", f"at most {job.plan.batch_size // 2} for batches of {job.plan.batch_size}", session.n_devices)
     choose_machine(session)
     news = torch.multiprocessing.get_context("spawn").SimpleQueue()
-    parts = (job.network, job.train, job.validation, job.plan, job.augment, job.annotated)
+    parts = (job.network, job.train, job.validation, job.plan, job.augment, job.annotated, job.teacher)
     random = (job.generator.get_state(), torch.get_rng_state(), torch.initial_seed())
     with tempfile.TemporaryDirectory(prefix="curate-team-") as folder:
         args = (str(Path(folder) / "meeting"), parts, random, session, news)
@@ -74,7 +74,7 @@ def _run_member(
     rank: int, meeting: str, parts: tuple[Any, ...], random: tuple[Any, ...], session: TrainingSession, news: Any
 ) -> None:
     """Be member `rank`: train, and if first, say so after each epoch and at the end."""
-    shared, train, validation, plan, augment, annotated = parts
+    shared, train, validation, plan, augment, annotated, teacher = parts
     network = deepcopy(shared)  # what was sent lies in memory that all members share
     order, state, seed = random
     torch.set_num_threads(1)
@@ -83,7 +83,14 @@ def _run_member(
     generator = torch.Generator()
     generator.set_state(order)
     job = TrainingJob(
-        network=network, train=train, validation=validation, plan=plan, generator=generator, augment=augment, annotated=annotated
+        network=network,
+        train=train,
+        validation=validation,
+        plan=plan,
+        generator=generator,
+        augment=augment,
+        annotated=annotated,
+        teacher=teacher,
     )
     folder = find_folder(job, session)
     machine = choose_machine(session, rank)

@@ -18,7 +18,9 @@ class FramesNetwork(PoseNetwork):
         self.n_inputs = n_nodes * n_features
 
     def flatten_frames(self, features: Tensor) -> Tensor:
-        """Return (B, T, n_inputs): (B, T, V, F) features standardised, 0 where nothing is seen, the mark as it is."""
-        seen = features[..., -1:]
-        scaled = (features[..., :-1] - self.shift[:-1]) / self.scale[:-1] * seen
-        return torch.cat([scaled, seen], dim=-1).flatten(2)
+        """Return (B, T, n_inputs): (B, T, V, F) features, which are 0 where nothing is seen, standardised; the mark as it is.
+
+        Its shift is 0 and its scale 1, and what is unseen stays 0: x / s − m · shift / s for all features, m the mark.
+        """
+        standard = torch.addcmul(features / self.scale, features[..., -1:], self.shift / self.scale, value=-1)
+        return standard.flatten(2)

@@ -7,14 +7,17 @@ as phone, writing or empty-handed. The paper does not describe the network; here
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backends.compress import slim_to
 from backends.people.body import find_heads
 from backends.training import TrainingPlan, isolate_random, train_classifier
 from backends.weights import ModelCard, load_network, save_network
@@ -29,7 +32,12 @@ SEED_HAND = TrainingPlan(schedule="steps", optimiser="sgd", lr=1e-4, epochs=200,
 """The paper's recipe: SGD, learning rate 1e-4, 200 epochs, batches of 128; the rate falls at 0.7 and 0.9 of the cycle."""
 QUICK = TrainingPlan(schedule="one-cycle", lr=4e-3, decay=0.02, epochs=15, batch_size=64, val_share=0.0)
 """Enough from some thousand pictures, in a small part of the time."""
+SPARSE = evolve(QUICK, epochs=10, schedule="steps", lr=1e-3, gamma_l1=1e-3)
+FINE = evolve(QUICK, epochs=20)
+"""How a slimmed branch is trained on: with sparse scales, then what is left."""
+WIDTHS = (16, 32, 48, 64)
 SIDE = 32
+_LAYERS, _WIDEST = 5, 1024
 _CHUNK = 512
 _WRISTS = [15, 16]
 _HANDS_BY_HEAD = 2.6
@@ -50,7 +58,7 @@ def find_hand_regions(pose_px: NDArray[Any]) -> NDArray[np.float64]:
 class HandNetwork(nn.Module):
     """(B, 3, 32, 32) pictures in [0, 1] to (B, K) logits: four convolutions with batch norm, pooled to one vector."""
 
-    def __init__(self, *, n_classes: int, widths: tuple[int, ...] = (16, 32, 48, 64), dropout: float = 0.3) -> None:
+    def __init__(self, *, n_classes: int, widths: tuple[int, ...] = WIDTHS, dropout: float = 0.3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(zip((3, *widths), widths, strict=False)):
@@ -59,6 +67,11 @@ class HandNetwork(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(widths[-1], n_classes)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The channels of each convolution."""
+        return tuple(layer.out_channels for layer in self.layers if isinstance(layer, nn.Conv2d))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return logits."""
@@ -84,6 +97,35 @@ class HandModel:
             InvalidField: if a picture is no such picture or a label is not one of `classes`.
             NotEnoughData: if fewer than two classes occur.
         """
+        data = self._prepare(pictures, label)
+        with isolate_random(seed) as generator:
+            self._network = HandNetwork(n_classes=len(self.classes))
+            train_classifier(self._network, data, None, plan=self.plan, generator=generator, augment=augment_pictures)
+        return self
+
+    def slim(
+        self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_], *, gone: float = 0.85, seed: int = 0
+    ) -> HandModel:
+        """Return a model with at least the share `gone` of the parameters less, by network slimming (see `backends.compress`).
+
+        A copy of the network goes on by `SPARSE`, loses its least important channels and is fine-tuned by `FINE`; this model
+        teaches both.
+
+        Raises:
+            ModelError: if the model is not trained.
+            InvalidField: as `fit` does, or if so many parameters cannot go.
+        """
+        whole, data = self._require_network(), self._prepare(pictures, label)
+        slim = type(self)(plan=self.plan)
+        slim.classes, network = self.classes, deepcopy(whole)
+        for plan in (SPARSE, FINE):
+            with isolate_random(seed) as generator:
+                train_classifier(network, data, None, plan=plan, generator=generator, augment=augment_pictures, teacher=whole)
+            network = slim_to(network, data[0][:2], gone=gone) if plan is SPARSE else network
+        slim._network = network
+        return slim
+
+    def _prepare(self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_]) -> tuple[Tensor, Tensor]:
         names = np.asarray(label, np.str_)
         unknown = sorted(set(names.tolist()) - set(self.classes))
         if unknown:
@@ -92,11 +134,7 @@ class HandModel:
             raise NotEnoughData("hand classes to train on", 2, len(set(names.tolist())))
         inputs = prepare_pictures(pictures)
         check_array("label", names, (len(inputs),))
-        targets = torch.from_numpy(np.searchsorted(np.array(self.classes), names).astype(np.int64))
-        with isolate_random(seed) as generator:
-            self._network = HandNetwork(n_classes=len(self.classes))
-            train_classifier(self._network, (inputs, targets), None, plan=self.plan, generator=generator, augment=augment_pictures)
-        return self
+        return inputs, torch.from_numpy(np.searchsorted(np.array(self.classes), names).astype(np.int64))
 
     def predict_proba(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return (N, 3) probabilities of `classes` for (N, H, W, 3) uint8 RGB pictures.
@@ -113,8 +151,15 @@ class HandModel:
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write weights and card."""
-        said = {"input": "hands, RGB", **card, "name": self.name, "classes": self.classes, "config": {}}
-        save_network(folder, self._require_network(), said)
+        network = self._require_network()
+        said = {
+            "input": "hands, RGB",
+            **card,
+            "name": self.name,
+            "classes": self.classes,
+            "config": {"widths": list(network.widths)},
+        }
+        save_network(folder, network, said)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -127,7 +172,10 @@ class HandModel:
 
         def build(card: ModelCard) -> HandNetwork:
             model.classes = card.classes
-            model._network = HandNetwork(n_classes=len(card.classes))
+            widths = tuple(int(n) for n in card.config.get("widths", WIDTHS))
+            if not 1 <= len(widths) <= _LAYERS or not all(1 <= n <= _WIDEST for n in widths):
+                raise ValueError(f"layers of {widths} channels")
+            model._network = HandNetwork(n_classes=len(card.classes), widths=widths)
             return model._network
 
         load_network(folder, name=cls.name, build=build)

@@ -60,6 +60,7 @@ class NetworkModel:
         self.mirror = mirror
         self.plan = plan or TrainingPlan()
         self.history: TrainingHistory | None = None
+        self.teacher: nn.Module | None = None
         self._network: PoseNetwork | None = None
         self._config: dict[str, Any] = {}
 
@@ -86,6 +87,7 @@ class NetworkModel:
                 generator=generator,
                 augment=partial(self._augment, mirror=mirrored),
                 on_epoch=None if progress is None else lambda e, t, v: progress(self._report(e, t, v)),
+                teacher=self.teacher,
             )
         return self
 

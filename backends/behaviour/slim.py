@@ -1,86 +1,120 @@
 """Seed A's posture network after network slimming (see `backends.compress`), in one training.
 
-Trained with sparse scales (the learning rate × 0.1 after 0.7 and 0.9 of the epochs, λ = 0.001), robbed of the least important
-channels over the whole network, fine-tuned. Not among the registered models: on rendered lessons (840 sequences to train on, 504 of
-other lessons, one seed) 80.9 % of the parameters gone cost 3.0 points after 8 epochs of fine-tuning, where seed A lost none.
+The whole network is trained as `drn-lstm` is. A copy goes on with sparse scales, loses the least important channels over the whole
+network until `gone` of its parameters are gone, and is fine-tuned; the whole network teaches both (G. Hinton et al., 2015).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from copy import deepcopy
+from typing import Any, Self, cast
 
+import numpy as np
 from attrs import evolve
 from torch import nn
 
 from backends.base import EpochReport, Progress
 from backends.behaviour.drn_lstm import DrnLstm, PoseDrnLstm
-from backends.compress import adapt_shapes, slim_network
+from backends.behaviour.lstm import SEED_A
+from backends.compress import adapt_shapes, slim_to
 from backends.training import TrainingPlan
 from schemas.sequences import SequenceSet
 
 __all__ = ["FINE", "SPARSE", "SlimDrnLstm"]
 
-SPARSE = TrainingPlan(schedule="steps", epochs=40, lr=3e-3, val_share=0.0, gamma_l1=1e-3)
-FINE = TrainingPlan(schedule="one-cycle", epochs=30, lr=3e-3, decay=0.02, val_share=0.0)
+SPARSE = TrainingPlan(schedule="steps", epochs=20, lr=1e-3, val_share=0.0, gamma_l1=1e-3)
+FINE = TrainingPlan(schedule="one-cycle", epochs=60, lr=3e-3, decay=0.02, val_share=0.0)
+"""How training goes on after the 40 epochs of `SEED_A`; other plans of the whole network change these epochs in proportion."""
 
 
 class SlimDrnLstm(DrnLstm):
-    """`drn-lstm` slimmed; `ratio` is the share of channels that is taken out."""
+    """The registered model `drn-lstm-slim`.
+
+    Args:
+        mirror: see `NetworkModel`.
+        plan: how the whole network is trained.
+        sparse: how it goes on with sparse scales [default: `SPARSE`].
+        fine: how what is left is fine-tuned [default: `FINE`].
+        gone: share of the parameters that goes at least.
+    """
 
     name = "drn-lstm-slim"
 
     def __init__(
-        self, *, mirror: bool = True, plan: TrainingPlan | None = None, ratio: float = 0.7, fine: TrainingPlan = FINE
+        self,
+        *,
+        mirror: bool = True,
+        plan: TrainingPlan | None = None,
+        sparse: TrainingPlan | None = None,
+        fine: TrainingPlan | None = None,
+        gone: float = 0.85,
     ) -> None:
-        super().__init__(mirror=mirror, plan=plan or SPARSE)
-        self.ratio, self.fine = ratio, fine
-        self._slimmed: PoseDrnLstm | None = None
+        super().__init__(mirror=mirror, plan=plan)
+        self.sparse, self.fine, self.gone = sparse, fine, gone
+        self._start: PoseDrnLstm | None = None
 
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
-        """Train with sparse scales, slim, fine-tune. See `BehaviourModel.fit`."""
-        total = self.plan.epochs + self.fine.epochs
+        """Train the whole network, slim it and fine-tune what is left. See `BehaviourModel.fit`."""
+        self.teacher = None
+        self._go_on(None, self._stages[0], sequences, classes, seed, progress)
+        return (
+            self.fit_sparse(sequences, seed=seed, progress=progress).slim(self.gone).tune(sequences, seed=seed, progress=progress)
+        )
 
-        def follow(before: int) -> Progress | None:
-            def tell(report: EpochReport) -> None:
-                if progress is not None:
-                    progress(evolve(report, epoch=before + report.epoch, n_epochs=total))
+    def fit_sparse(self, sequences: SequenceSet, *, seed: int = 0, progress: Progress | None = None) -> Self:
+        """Let the trained network be the teacher, and a copy of it go on with sparse scales."""
+        self.teacher = self._require_network()
+        return self._go_on(deepcopy(self.teacher), self._stages[1], sequences, self.classes, seed, progress)
 
-            return None if progress is None else tell
-
-        self.fit_sparse(sequences, classes=classes, seed=seed, progress=follow(0))
-        return self.slim(self.ratio).tune(sequences, seed=seed, progress=follow(self.plan.epochs))
-
-    def fit_sparse(
-        self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
-    ) -> Self:
-        """Train the whole network with sparse scales, from scratch."""
-        self._slimmed = None
-        return super().fit(sequences, classes=classes, seed=seed, progress=progress)
-
-    def slim(self, ratio: float) -> Self:
-        """Take channels out of the trained network."""
-        network = self._require_network()
+    def slim(self, gone: float) -> Self:
+        """Take channels out until `gone` of the parameters of the trained network are gone."""
         shape = (2, 4, self._config["n_nodes"], self._config["n_channels"])
-        slim_network(network, self._prepare(_make_example(shape)), ratio=ratio)
-        self._slimmed = network  # type: ignore[assignment]
+        example = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        self._network = slim_to(self._require_network(), self._prepare(example), gone=gone)
         return self
 
     def tune(self, sequences: SequenceSet, *, seed: int = 0, progress: Progress | None = None) -> Self:
         """Fine-tune the slimmed network by the plan `fine`."""
-        plan, self.plan = self.plan, self.fine
+        return self._go_on(self._require_network(), self._stages[2], sequences, self.classes, seed, progress)
+
+    @property
+    def _stages(self) -> tuple[TrainingPlan, TrainingPlan, TrainingPlan]:
+        def shorten(plan: TrainingPlan) -> TrainingPlan:
+            return evolve(plan, epochs=max(1, round(plan.epochs * self.plan.epochs / SEED_A.epochs)))
+
+        return self.plan, self.sparse or shorten(SPARSE), self.fine or shorten(FINE)
+
+    def _go_on(
+        self,
+        network: nn.Module | None,
+        plan: TrainingPlan,
+        sequences: SequenceSet,
+        classes: Sequence[str] | None,
+        seed: int,
+        progress: Progress | None,
+    ) -> Self:
+        """Train `network`, or a new one, by `plan`."""
+        stages = self._stages
+        before, total = sum(stage.epochs for stage in stages[: stages.index(plan)]), sum(stage.epochs for stage in stages)
+
+        def tell(report: EpochReport) -> None:
+            if progress is not None:
+                progress(evolve(report, epoch=before + report.epoch, n_epochs=total))
+
+        whole, self.plan, self._start = self.plan, plan, cast("PoseDrnLstm | None", network)
         try:
-            return super().fit(sequences, classes=self.classes, seed=seed, progress=progress)
+            return super().fit(sequences, classes=classes, seed=seed, progress=tell)
         finally:
-            self.plan = plan
+            self.plan, self._start = whole, None
 
     def _build(self) -> None:
-        if self._slimmed is None:
+        if self._start is None:
             super()._build()
         else:
-            self._network = self._slimmed
+            self._network = self._start
 
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseDrnLstm:
         network = super()._make_network(n_nodes, n_features, n_classes)
@@ -90,9 +124,3 @@ class SlimDrnLstm(DrnLstm):
 
 def _adapt(module: nn.Module, state: Any, *_: object) -> None:
     adapt_shapes(module, state)
-
-
-def _make_example(shape: tuple[int, ...]) -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -53,7 +53,7 @@ def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> Be
     """Train and measure every model of `MODELS_MEASURED`, or those named in `parts`, on `rounds` sets of rendered lessons.
 
     The part "three" is seed D's network on its three classes; "grouped-only" leaves out the random column; "cascade" is posture and
-    hands together, alone.
+    hands together, alone; "compress" is network slimming, alone.
 
     Raises:
         UnknownName: if a part is none of these and no model.
@@ -62,6 +62,10 @@ def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> Be
         from curation.benchmarks.models_cascade import bench_cascade
 
         return bench_cascade(rounds=rounds, seed=seed)
+    if "compress" in parts:
+        from curation.benchmarks.models_compress import bench_compress
+
+        return bench_compress(rounds=rounds, seed=seed, parts=parts)
     from backends.behaviour import MODELS
 
     asked = [name for name in parts if name not in ("three", "grouped-only")]

@@ -1,15 +1,21 @@
 """Network slimming: the right channels go, a layer keeps its floor, and what is left is saved and loaded."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from attrs import evolve
 from torch import nn
 
+from backends.behaviour import hand_images, load_model
 from backends.behaviour.drn_lstm import PoseDrnLstm
+from backends.behaviour.hand_images import HANDS, HandModel
+from backends.behaviour.lstm import SEED_A
 from backends.behaviour.slim import FINE, SPARSE, SlimDrnLstm
-from backends.compress import adapt_shapes, count_parameters, slim_network
+from backends.compress import adapt_shapes, count_parameters, slim_network, slim_to
 from backends.training import TrainingPlan, isolate_random, train_classifier
+from backends.training_losses import compute_teacher_loss
 from schemas.errors import InvalidField, ModelError
 
 EXAMPLE = torch.randn((2, 12, 10, 5), generator=torch.Generator().manual_seed(0))
@@ -71,18 +77,70 @@ def test_sparse_training_shrinks_scales():
     assert scales[0.1] < 0.5 * scales[0.0]
 
 
-def test_the_slim_model_is_a_tenth_and_is_saved(sequence_factory, tmp_path):
+def test_as_many_parameters_go_as_are_wanted():
+    network = make_network()
+    before = count_parameters(network)
+    for gone in (0.0, 0.5, 0.85):
+        slim = slim_to(network, EXAMPLE, gone=gone)
+        assert 1 - count_parameters(slim) / before >= gone
+        assert count_parameters(slim) > 0.7 * (1 - gone) * before
+    assert count_parameters(network) == before
+    with pytest.raises(InvalidField, match=r"gone: expected at most 0\.\d+, got 0\.99"):
+        slim_to(network, EXAMPLE, gone=0.99)
+
+
+def test_a_teacher_is_learnt_from():
+    x, y = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 2
+    with isolate_random(1):
+        teacher, told = nn.Linear(6, 2), {}
+    for share in (0.0, 1.0):
+        with isolate_random(0) as generator:
+            network = nn.Linear(6, 2)
+            plan = TrainingPlan(schedule="steps", epochs=60, lr=0.05, taught=share)
+            train_classifier(network, (x, y), None, plan=plan, generator=generator, teacher=teacher)
+        with torch.no_grad():
+            told[share] = float(compute_teacher_loss(network(x), teacher(x)))
+    assert told[1.0] < 0.01 < 0.1 < told[0.0]
+
+
+def test_the_teachers_loss_is_hintons():
+    logits, said = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    p, q = torch.softmax(said / 2, 1), torch.softmax(logits / 2, 1)
+    assert float(compute_teacher_loss(logits, said)) == pytest.approx(float(4 * (p * (p / q).log()).sum()))
+    assert float(compute_teacher_loss(said, said)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_slim_model_is_a_sixth_and_is_saved(sequence_factory, tmp_path):
     data = sequence_factory(64, n_groups=4)
     epochs = []
-    model = SlimDrnLstm(plan=evolve(SPARSE, epochs=3), fine=evolve(FINE, epochs=2)).fit(
-        data, progress=lambda r: epochs.append(r.epoch)
+    plans = (evolve(SEED_A, epochs=3), evolve(SPARSE, epochs=2), evolve(FINE, epochs=4))
+    model = SlimDrnLstm(plan=plans[0], sparse=plans[1], fine=plans[2]).fit(
+        data, progress=lambda r: epochs.append((r.epoch, r.n_epochs))
     )
-    whole = model._config["n_channels"]
-    assert epochs == [1, 2, 3, 4, 5]
-    reference = PoseDrnLstm(n_nodes=len(model._config["nodes"]), n_features=whole + 1, n_classes=8)
-    assert count_parameters(model._require_network()) < 0.17 * count_parameters(reference)
+    assert epochs == [(i, 9) for i in range(1, 10)]
+    whole = PoseDrnLstm(n_nodes=len(model._config["nodes"]), n_features=model._config["n_channels"] + 1, n_classes=8)
+    assert count_parameters(model._require_network()) <= 0.15 * count_parameters(whole) == 0.15 * count_parameters(model.teacher)
     model.save(tmp_path, {})
-    loaded = SlimDrnLstm.load(tmp_path)
+    loaded = load_model(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
     with pytest.raises(ModelError):
         type(model).load(tmp_path / "nowhere")
+
+
+def test_a_slim_hand_branch_comes_back_from_its_card(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    label = np.array(HANDS)[np.arange(24) % 3]
+    pictures = rng.integers(0, 255, (24, 32, 32, 3), dtype=np.uint8)
+    for name in ("SPARSE", "FINE"):
+        monkeypatch.setattr(hand_images, name, evolve(getattr(hand_images, name), epochs=2))
+    whole = HandModel(plan=evolve(hand_images.QUICK, epochs=2)).fit(pictures, label)
+    slim = whole.slim(pictures, label, gone=0.85)
+    n_whole, n_slim = (count_parameters(model._require_network()) for model in (whole, slim))
+    assert n_slim <= 0.15 * n_whole
+    slim.save(tmp_path, {})
+    np.testing.assert_allclose(HandModel.load(tmp_path).predict_proba(pictures), slim.predict_proba(pictures), atol=1e-6)
+    card = json.loads((tmp_path / "card.json").read_text())
+    card["config"]["widths"] = [10**9]
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="the weights do not fit a hand-branch"):
+        HandModel.load(tmp_path)

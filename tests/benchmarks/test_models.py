@@ -74,3 +74,36 @@ def test_the_cascades_table_says_what_is_missed():
     result = describe_cascade(runs)
     assert result.missed == ("the cascade tells phone from writing in 0.870, wanted 0.9",)
     assert len(result.rows) == 2
+
+
+def test_the_table_of_slimming_says_what_is_missed():
+    from curation.benchmarks.models_compress import SlimRun, describe_compress
+
+    def slim(name, slim_f1, gone=0.86, time_gone=0.5, wanted=0.85):
+        facts = {"name": name, "wanted": wanted, "whole_f1": 0.9, "slim_f1": slim_f1, "gone": gone, "time_gone": time_gone}
+        return SlimRun(**facts, n_params=1234)
+
+    found = [slim("drn-lstm", 0.9), slim("hand branch", 0.88), slim("drn-lstm", 0.896, time_gone=0.4)]
+    result = describe_compress(
+        found, [slim("drn-lstm", 0.85, gone=0.951, wanted=0.95), slim("drn-lstm", 0.9, gone=0.7, wanted=0.7)]
+    )
+    assert result.missed == (
+        "drn-lstm: 45.0% of the time gone, wanted 47.4%",
+        "hand branch: 2.0 points lost, wanted at most 0.5",
+    )
+    assert result.rows[0] == (
+        "drn-lstm: 86.0% of the parameters (1,234 left) and 45.0% of the time gone, macro-F1 0.900 → 0.898; "
+        "each round lost 0.0, 0.4"
+    )
+    assert [row[:18] for row in result.rows[2:]] == ["curve: drn-lstm: 7", "curve: drn-lstm: 9"]
+    assert result.data["hand branch"][0]["slim_f1"] == 0.88
+
+
+def test_networks_are_timed_in_turns():
+    import torch
+
+    from curation.benchmarks.models_compress import time_networks
+
+    large, small = torch.nn.Linear(800, 800), torch.nn.Linear(800, 8)
+    before, after = time_networks(large, small, torch.randn(256, 800), times=5)
+    assert 0 < after < before

@@ -123,8 +123,9 @@ def test_networks_side_by_side_answer_as_each_alone(n_frames):
 def test_trees_that_point_outside_are_refused():
     rng = np.random.default_rng(0)
     forest, _ = grow_forest(rng.normal(size=(40, 3)).astype(np.float32), np.arange(40) % 2, n_classes=2, n_trees=3, seed=0)
+    good = {name: tensor.clone() for name, tensor in forest.state_dict().items()}
     for name, value in (("right", len(forest.left)), ("feature", 3), ("roots", -1)):
-        state = {**forest.state_dict(), name: torch.full_like(getattr(forest, name), value)}
+        state = {**good, name: torch.full_like(good[name], value)}
         with pytest.raises(ValueError, match=f"{name} points outside the trees"):
             forest.load_state_dict(state)
 
