@@ -13,7 +13,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,8 @@ def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, flo
     """Take out the channels of least importance, in place.
 
     Importance is the mean |γ| of all batch norms that a channel passes (channels joined by a shortcut go together), compared over
-    the whole network. Layers without batch norm keep their outputs and lose only inputs.
+    the whole network. Layers without batch norm keep their outputs and lose only inputs; so do an LSTM and what a shortcut joins to
+    its states.
 
     Args:
         network: trained with `gamma_l1`.
@@ -58,7 +59,7 @@ def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, flo
         graph = tp.DependencyGraph().build_dependency(network, example)
         measure = tp.importance.BNScaleImportance(normalizer=None)
         found = [(group, measure(group)) for group in graph.get_all_groups(root_module_types=list(_CONVS))]
-        known = [(group, scores) for group, scores in found if scores is not None]
+        known = [(group, scores) for group, scores in found if scores is not None and not _has_states(graph, group)]
         ordered = torch.cat([scores for _, scores in known]).sort().values
         limit = ordered[min(int(ratio * len(ordered)), len(ordered) - 1)]
         for group, scores in known:
@@ -69,7 +70,11 @@ def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, flo
     return network
 
 
-def slim_to(network: _Network, example: Tensor, *, gone: float = 0.85, floor: float | None = None) -> _Network:
+def _has_states(graph: Any, group: Any) -> bool:
+    return any(isinstance(dep.target.module, nn.LSTM) and graph.is_out_channel_pruning_fn(dep.handler) for dep, _ in group)
+
+
+def slim_to(network: _Network, example: Tensor, *, gone: float = 0.88, floor: float | None = None) -> _Network:
     """Return a copy slimmed by the least ratio, to a hundredth, that takes at least the share `gone` of its parameters.
 
     Without a `floor`, it is 0.5 √(1 − gone): were all layers alike, each would keep √(1 − gone) of its channels; with the paper's

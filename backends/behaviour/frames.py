@@ -22,5 +22,12 @@ class FramesNetwork(PoseNetwork):
 
         Its shift is 0 and its scale 1, and what is unseen stays 0: x / s − m · shift / s for all features, m the mark.
         """
-        standard = torch.addcmul(features / self.scale, features[..., -1:], self.shift / self.scale, value=-1)
-        return standard.flatten(2)
+        size = self.scale.reciprocal()
+        return (features * size).addcmul_(features[..., -1:], self.shift * size, value=-1).flatten(2)
+
+    def fold_standard(self, weight: Tensor) -> Tensor:
+        """Return a layer's weights (C, n_inputs, ...) for frames that are not standardised: the same answer, one pass less."""
+        each = weight.view(len(weight), -1, len(self.scale), *weight.shape[2:])
+        size, offset = (x.view(-1, *[1] * (weight.dim() - 2)) for x in (self.scale.reciprocal(), self.shift / self.scale))
+        marks = each[:, :, -1] - (each * offset).sum(dim=2)
+        return torch.cat([each[:, :, :-1] * size[:-1], marks[:, :, None]], dim=2).flatten(1, 2)

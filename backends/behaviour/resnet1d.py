@@ -3,12 +3,13 @@
 After Z. Xuan, "DRN-LSTM …" (2022/23): `drn-lstm` without its LSTM. The improved residual block is the paper's X' = f(W_s X + F(X,
 W)): W_s is the identity where the shapes agree and linear where they differ, f is ReLU, and dropout of 0.25 lies inside F. F is
 two convolutions of width 3, as in K. He et al., "Deep Residual Learning for Image Recognition" (2016), fig. 2; the paper says
-neither how wide its blocks are (here 64, 128, 128) nor that batch norm follows each convolution, as it does here.
+neither how wide its blocks are (here 32, 64, 128) nor that batch norm follows each convolution, as it does here.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from backends.training import TrainingPlan
 
 __all__ = ["BLOCKS", "PoseResNet1d", "ResNet1d", "ResidualBlock", "make_entry"]
 
-BLOCKS = (64, 128, 128)
+BLOCKS = (32, 64, 128)
 """Channels of the three residual blocks."""
 
 
@@ -87,8 +88,17 @@ class PoseResNet1d(FramesNetwork):
 
     def embed(self, features: Tensor) -> Tensor:
         """Return the (B, 64) dense layer."""
-        found = self.remember(self.entry(self.flatten_frames(features).transpose(1, 2)))
+        found = self.remember(self.enter(features))
         return torch.relu(self.dense(self.leave(self.blocks(found)).mean(dim=2)))
+
+    def enter(self, features: Tensor) -> Tensor:
+        """Return what the first two convolutions make of standardised frames, (B, 32, ceil(T / 3))."""
+        if torch.is_grad_enabled():
+            found: Tensor = self.entry(self.flatten_frames(features).transpose(1, 2))
+        else:
+            weight = self.fold_standard(cast("nn.Conv1d", self.entry[0]).weight)
+            found = self.entry[1:](nn.functional.conv1d(features.flatten(2).transpose(1, 2), weight, padding=1))
+        return found
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits."""

@@ -48,7 +48,7 @@ class SlimDrnLstm(DrnLstm):
         plan: TrainingPlan | None = None,
         sparse: TrainingPlan | None = None,
         fine: TrainingPlan | None = None,
-        gone: float = 0.85,
+        gone: float = 0.88,
     ) -> None:
         super().__init__(mirror=mirror, plan=plan)
         self.sparse, self.fine, self.gone = sparse, fine, gone

@@ -65,6 +65,18 @@ def test_weights_of_a_slim_network_load_into_a_whole_one():
         slim_network(fresh, EXAMPLE, ratio=1.0)
 
 
+def test_frames_are_standardised_in_the_first_layer_or_before_it():
+    network, generator = make_network(), torch.Generator().manual_seed(0)
+    network.shift[:-1], network.scale[:-1] = torch.tensor([0.5, -1, 2, 0.1]), torch.tensor([0.5, 2, 3, 0.2])
+    seen = (torch.rand((4, 9, 10, 1), generator=generator) > 0.3).float()
+    features = torch.cat([EXAMPLE[:1, :9, :, :4].expand(4, -1, -1, -1) * seen, seen], dim=-1)
+    frames = network.flatten_frames(features).unflatten(2, (10, 5))
+    expected = (features[..., :-1] - network.shift[:-1]) / network.scale[:-1] * seen
+    torch.testing.assert_close(frames, torch.cat([expected, seen], dim=-1), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(network.enter(features), network.entry(frames.flatten(2).transpose(1, 2)), atol=1e-4, rtol=1e-5)
+
+
 def test_sparse_training_shrinks_scales():
     x, y = torch.randn(40, 6), torch.arange(40) % 2
     scales = {}
