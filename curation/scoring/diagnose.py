@@ -8,6 +8,7 @@ import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import NDArray
 
+from curation.scoring.calibrate import calibrate_wrong
 from curation.scoring.kinds import find_duplicates, find_strangers, tell_kinds
 from curation.scoring.methods import N_NEIGHBOURS, Evidence, rank_evenly, score_by_loss
 from curation.scoring.neighbours import Neighbours, find_neighbours, scale_features
@@ -27,6 +28,8 @@ _BINS = 5
 _LOUDEST = 2.0
 _SMALLEST = 1e-12
 _CELLS = 100_000
+_FINE = 1e-3
+"""What the order among equal odds counts, in nats."""
 _WITNESSES = {"votes": score_by_disagreement, "proposed": score_by_edit, "surprise": score_by_surprise}
 
 
@@ -61,8 +64,8 @@ def diagnose_labels(labels: Labels, probs: Floats, evidence: Evidence) -> Diagno
 
     From the probabilities of one model alone the order is that of the cross-entropy, exactly: nothing can be won without further
     evidence, and `wrong` is read off a noise model. Several models' opinions or features are refined (`curation.scoring.refine`),
-    and the score is the posterior probability that the label is wrong; what annotators, proposals and transitions say shifts its
-    odds; early-epoch margins count a third, by rank. Fewer than 30 samples or more than 500 classes: 1 − p(label) is all there is.
+    and the score is the posterior probability that the label is wrong; early-epoch margins count a third, by rank; what annotators,
+    proposals and transitions say shifts the odds. Fewer than 30 samples or more than 500 classes: 1 − p(label) is all there is.
 
     Args:
         labels: (N,) columns.
@@ -72,6 +75,7 @@ def diagnose_labels(labels: Labels, probs: Floats, evidence: Evidence) -> Diagno
     belief = _believe(labels, probs, evidence)
     if evidence.margins is not None:
         belief = _hear_margins(belief, evidence.margins, 1 / 2 if belief.votes is None else 1 / 3)
+    belief = _hear_witnesses(labels, probs, evidence, belief)
     suggested = belief.guess.argmax(axis=1)
     kind = tell_kinds(
         labels,
@@ -82,7 +86,7 @@ def diagnose_labels(labels: Labels, probs: Floats, evidence: Evidence) -> Diagno
         duplicate=belief.duplicate,
         geometry=evidence.geometry,
     )
-    reasons = Reasons.collect(labels, suggested, belief.guess, votes=belief.votes, nearest=belief.nearest)
+    reasons = Reasons.collect(labels, suggested, belief.guess, votes=belief.votes, nearest=belief.nearest, evidence=evidence)
     return Diagnosis(score=belief.score, wrong=belief.wrong, suggested=suggested, kind=kind, reasons=reasons)
 
 
@@ -93,17 +97,15 @@ def _believe(labels: Labels, probs: Floats, evidence: Evidence) -> _Belief:
         return _Belief(score=loss, wrong=loss, guess=probs)
     opinions = [np.log(np.maximum(opinion, _SMALLEST)) for opinion in evidence.opinions]
     if evidence.features is None and len(opinions) < 2:
-        wrong = _calibrate_loss(labels, probs, loss)
-        score, wrong = _hear_witnesses(labels, probs, evidence, loss, wrong)
-        return _Belief(score=score, wrong=wrong, guess=probs)
+        return _Belief(score=loss, wrong=_calibrate_loss(labels, probs, loss), guess=probs)
     if not opinions:
         opinions = [np.log(np.maximum(probs, _SMALLEST))]
     if evidence.features is None:
         refined = refine_labels(labels, opinions, groups=evidence.groups)
-        return _judge(labels, probs, evidence, refined)
+        return _judge(labels, refined)
     scaled = scale_features(evidence.features)
     refined = refine_labels(labels, opinions, features=evidence.features, scaled=scaled, groups=evidence.groups)
-    belief = _judge(labels, probs, evidence, refined)
+    belief = _judge(labels, refined)
     near = find_neighbours(scaled, N_NEIGHBOURS, groups=evidence.groups)
     any_group = near if evidence.groups is None else find_neighbours(scaled, N_NEIGHBOURS)
     first = near.distance[:, 0]
@@ -111,17 +113,21 @@ def _believe(labels: Labels, probs: Floats, evidence: Evidence) -> _Belief:
     return evolve(belief, nearest=near, stranger=find_strangers(near), duplicate=find_duplicates(labels, any_group, usual))
 
 
-def _judge(labels: Labels, probs: Floats, evidence: Evidence, refined: Refined) -> _Belief:
-    wrong = -np.expm1(np.minimum(refined.log_posterior[np.arange(len(labels)), labels], 0))
-    score, wrong = _hear_witnesses(labels, probs, evidence, wrong, wrong)
+def _judge(labels: Labels, refined: Refined) -> _Belief:
+    score = _read_posterior(labels, refined)
+    wrong = calibrate_wrong(score, refined.log_guess, refined.noise)
     return _Belief(score=score, wrong=wrong, guess=np.exp(refined.log_guess), votes=refined.votes)
+
+
+def _read_posterior(labels: Labels, refined: Refined) -> Floats:
+    return np.asarray(-np.expm1(np.minimum(refined.log_posterior[np.arange(len(labels)), labels], 0)))
 
 
 def _calibrate_loss(labels: Labels, probs: Floats, loss: Floats) -> Floats:
     """Return P(wrong) as a function of the loss that never falls, from the posterior of at most 3 000 samples."""
     rows = np.random.default_rng(0).permutation(len(labels))[:_SAMPLED]
     refined = refine_labels(labels[rows], [np.log(np.maximum(probs[rows], _SMALLEST))])
-    wrong = -np.expm1(np.minimum(refined.log_posterior[np.arange(len(rows)), labels[rows]], 0))
+    wrong = calibrate_wrong(_read_posterior(labels[rows], refined), refined.log_guess, refined.noise)
     return _read_off(loss, loss[rows], wrong)
 
 
@@ -137,7 +143,7 @@ def _read_off(score: Floats, known: Floats, wrong: Floats) -> Floats:
     return np.asarray(table[np.clip(score * (_CELLS - 1), 0, _CELLS - 1).astype(np.int32)])
 
 
-def _hear_witnesses(labels: Labels, probs: Floats, evidence: Evidence, score: Floats, wrong: Floats) -> tuple[Floats, Floats]:
+def _hear_witnesses(labels: Labels, probs: Floats, evidence: Evidence, belief: _Belief) -> _Belief:
     """Shift the odds by what each witness says of labels thought wrong and of labels thought right.
 
     The likelihoods of a witness's values (in fifths) under both are counted with the present probabilities as weights, so that one
@@ -148,14 +154,14 @@ def _hear_witnesses(labels: Labels, probs: Floats, evidence: Evidence, score: Fl
         for name, method in _WITNESSES.items()
         if (speaks := _find_spoken(evidence, name)).sum() >= _LEAST
     ]
-    if not heard:
-        return score, wrong
-    safe = np.clip(wrong, 1e-9, 1 - 1e-9)
-    odds = np.log(safe) - np.log1p(-safe)
+    if not heard or len(labels) < _LEAST:
+        return belief
+    safe = np.clip(belief.wrong, 1e-9, 1 - 1e-9)
+    odds = np.log(safe) - np.log1p(-safe) + _FINE * rank_evenly(belief.score)
     for values, speaks in heard:
-        odds[speaks] += _weigh_witness(values[speaks], wrong[speaks])
+        odds[speaks] += _weigh_witness(values[speaks], belief.wrong[speaks])
     shifted = 1 / (1 + np.exp(-odds))
-    return shifted, shifted
+    return evolve(belief, score=shifted, wrong=shifted)
 
 
 def _find_spoken(evidence: Evidence, name: str) -> NDArray[np.bool_]:

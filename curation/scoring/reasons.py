@@ -9,11 +9,18 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from curation.scoring.methods import Evidence
 from curation.scoring.neighbours import Neighbours
 
 __all__ = ["Reasons"]
 
 Counts = NDArray[np.int64]
+
+_FACTS = (
+    "label", "suggested", "votes", "near", "n_near", "percent", "own_percent", "against", "n_asked", "proposed", "strange",
+)  # fmt: skip
+_STRANGE = 2.0
+"""A label half as likely as by chance is strange."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -21,7 +28,9 @@ class Reasons:
     """What speaks for and against N labels, as numbers; strings are made when they are asked for.
 
     `label`, `suggested` (N,) columns; `votes` (N,) models that say `suggested`, of `n_models`; `near` (N,) nearest neighbours
-    labelled `suggested`, of `n_near` (N,); `percent` (N,) and `own_percent` (N,): probability of the suggestion and of the label.
+    labelled `suggested`, of `n_near` (N,); `percent` (N,) and `own_percent` (N,): probability of the suggestion and of the label;
+    `against` (N,) annotators of `n_asked` (N,) who say another than the label; `proposed` (N,) the column that had been proposed
+    where it is not the label, plus one; `strange` (N,) 1 where the label is unlikely between what comes before and after.
     """
 
     label: Counts
@@ -32,6 +41,10 @@ class Reasons:
     n_near: Counts
     percent: Counts
     own_percent: Counts
+    against: Counts
+    n_asked: Counts
+    proposed: Counts
+    strange: Counts
 
     @classmethod
     def collect(
@@ -42,6 +55,7 @@ class Reasons:
         *,
         votes: Counts | None = None,
         nearest: Neighbours | None = None,
+        evidence: Evidence | None = None,
     ) -> Self:
         """Count what there is.
 
@@ -51,6 +65,7 @@ class Reasons:
             guess: (N, K) probabilities without the label.
             votes: (M, N) what each of M models says; None = only `guess` is known.
             nearest: neighbours, or None.
+            evidence: what annotators, proposals and transitions say.
         """
         rows, zeros = np.arange(len(labels)), np.zeros(len(labels), np.int64)
         near, n_near = zeros, zeros
@@ -66,6 +81,7 @@ class Reasons:
             n_near=n_near,
             percent=np.rint(100 * guess[rows, suggested]).astype(np.int64),
             own_percent=np.rint(100 * guess[rows, labels]).astype(np.int64),
+            **_count_witnesses(np.asarray(labels, np.int64), guess.shape[1], evidence),
         )
 
     def write(self, names: Sequence[str] | None = None, rows: NDArray[Any] | None = None) -> NDArray[np.object_]:
@@ -76,11 +92,9 @@ class Reasons:
             rows: which samples, in which order; by default all.
         """
         chosen = slice(None) if rows is None else rows
-        facts = np.stack([self.label, self.suggested, self.votes, self.near, self.n_near, self.percent, self.own_percent])[
-            :, chosen
-        ]
+        facts = np.stack([getattr(self, name) for name in _FACTS])[:, chosen]
         if self.n_models:
-            facts[5:] = 0
+            facts[[_FACTS.index("percent"), _FACTS.index("own_percent")]] = 0
         if not facts.shape[1]:
             return np.zeros(0, object)
         packed = np.zeros(facts.shape[1], np.int64)
@@ -89,17 +103,43 @@ class Reasons:
         _, first, back = np.unique(packed, return_index=True, return_inverse=True)
         lines = np.empty(len(first), object)
         for i, column in enumerate(first):
-            lines[i] = self._say(*(int(v) for v in facts[:, column]), names=names)
+            lines[i] = self._say(dict(zip(_FACTS, map(int, facts[:, column]), strict=True)), names)
         return np.asarray(lines[back])
 
-    def _say(
-        self, label: int, suggested: int, votes: int, near: int, n_near: int, percent: int, own: int, *, names: Sequence[str] | None
-    ) -> str:
-        said, was = (str(c) if names is None else names[c] for c in (suggested, label))
-        same = "as labelled" if suggested == label else f"labelled {was}"
-        if not self.n_models:
-            return f"the model says {said} ({percent} %); {same}" + ("" if suggested == label else f" ({own} %)")
-        verb = "says" if self.n_models == 1 else "say"
-        models = f"{votes} of {self.n_models} models {verb} {said}"
-        around = f"; nearest {near} of {n_near} are {said}" if n_near else ""
-        return f"{models}{around}; {same}"
+    def _say(self, fact: dict[str, int], names: Sequence[str] | None) -> str:
+        said, was = _name(fact["suggested"], names), _name(fact["label"], names)
+        is_same = fact["suggested"] == fact["label"]
+        same = "as labelled" if is_same else f"labelled {was}"
+        if self.n_models:
+            verb = "says" if self.n_models == 1 else "say"
+            models = f"{fact['votes']} of {self.n_models} models {verb} {said}"
+        else:
+            models = f"the model says {said} ({fact['percent']} %)"
+            same += "" if is_same else f" ({fact['own_percent']} %)"
+        around = f"nearest {fact['near']} of {fact['n_near']} are {said}" if fact["n_near"] else ""
+        asked = f"{fact['against']} of {fact['n_asked']} annotators say another than {was}" if fact["against"] else ""
+        shown = f"{_name(fact['proposed'] - 1, names)} was proposed" if fact["proposed"] else ""
+        strange = f"{was} is unlikely between what comes before and after" if fact["strange"] else ""
+        return "; ".join(part for part in (models, around, asked, shown, strange, same) if part)
+
+
+def _name(column: int, names: Sequence[str] | None) -> str:
+    if names is None:
+        return str(column)
+    return names[column] if column < len(names) else "another value"
+
+
+def _count_witnesses(labels: Counts, n_classes: int, evidence: Evidence | None) -> dict[str, Counts]:
+    """Return `against`, `n_asked`, `proposed` and `strange` of `Reasons`."""
+    none: Counts = np.zeros(len(labels), np.int64)
+    found: dict[str, Counts] = dict.fromkeys(("against", "n_asked", "proposed", "strange"), none)
+    if evidence is None:
+        return found
+    if evidence.votes is not None:
+        cast = evidence.votes >= 0
+        found |= {"against": (cast & (evidence.votes != labels[:, None])).sum(axis=1), "n_asked": cast.sum(axis=1)}
+    if evidence.proposed is not None:
+        found["proposed"] = np.where(evidence.proposed != labels, evidence.proposed + 1, 0).astype(np.int64)
+    if evidence.surprise is not None:
+        found["strange"] = (np.nan_to_num(evidence.surprise) > max(np.log(_STRANGE * n_classes), np.log(2))).astype(np.int64)
+    return found

@@ -133,6 +133,23 @@ def test_reasons_name_the_witnesses():
     assert plain.write()[0] == "the model says 1 (75 %); labelled 2 (25 %)"
 
 
+def test_reasons_name_annotators_proposals_and_what_is_unlikely():
+    labels, suggested = np.array([0, 0, 1]), np.array([1, 0, 1])
+    known = Evidence(
+        votes=np.array([[0, 1, 3], [0, 0, -1], [-1, -1, -1]]),
+        proposed=np.array([1, 0, 3]),
+        surprise=np.array([4.0, 0.1, np.nan]),
+    )
+    votes = np.array([[1, 0, 1], [1, 1, 1]])
+    told = Reasons.collect(labels, suggested, np.full((3, 3), 1 / 3), votes=votes, evidence=known)
+    assert told.write(("read", "write", "phone")).tolist() == [
+        "2 of 2 models say write; 2 of 3 annotators say another than read; write was proposed; "
+        "read is unlikely between what comes before and after; labelled read",
+        "1 of 2 models say read; as labelled",
+        "2 of 2 models say write; another value was proposed; as labelled",
+    ]
+
+
 def test_a_group_lies_in_one_fold_and_neighbours_are_of_other_groups():
     groups = np.repeat(np.arange(12), 5)
     fold = assign_rows(groups, 60, 3)
