@@ -159,9 +159,9 @@ def _rank_files(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], None]:
 
     if said["in_sample"]:
         refuse_in_sample("in-sample ones (--in-sample)")
-    more = {name: None if said[name] is None else read_array(said[name]) for name in ("features", "groups")}
+    features, groups = (None if said[name] is None else read_array(said[name]) for name in ("features", "groups"))
     labels, probs = read_array(said["labels"]), read_probabilities(said["probs"])
-    return rank_labels(labels, probs, **more, method=said["method"]), labels, None
+    return rank_labels(labels, probs, features=features, groups=groups, method=said["method"]), labels, None
 
 
 def _rank_sequences(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], tuple[str, ...]]:
