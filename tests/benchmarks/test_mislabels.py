@@ -56,5 +56,5 @@ def test_what_is_not_there_is_one_line(monkeypatch):
     monkeypatch.delenv(EXERCISES, raising=False)
     with pytest.raises(InvalidField, match=EXERCISES):
         load_exercises(0)
-    with pytest.raises(InvalidField, match="part of `bench mislabels`: expected digits, rendered, exercises"):
+    with pytest.raises(InvalidField, match="part of `bench mislabels`: expected digits, rendered, exercises, retraining"):
         bench_mislabels(rounds=1, parts=("faces",))
