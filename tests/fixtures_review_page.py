@@ -41,15 +41,12 @@ def open_review(review_browser):
         opened = review_browser.new_page(viewport={"width": 1600, "height": 1000})
         try:
             opened.set_default_timeout(60_000)
-            opened.strangers = []
+            opened.strangers, opened.asked = [], []
+            opened.on("request", lambda request: opened.asked.append(request.post_data or ""))
             opened.on("requestfinished", lambda request: _note_stranger(opened, app, request.url))
             opened.goto(f"{app.url}/datasets/{app.dataset}{query}")
             opened.locator(TILE).first.wait_for()
             opened.locator(CARD).wait_for()
-            offer = opened.get_by_text("Dismiss", exact=True)
-            offer.wait_for()
-            offer.evaluate("button => button.click()")  # it may lie below a sample that the app remembers as open
-            offer.wait_for(state="hidden")
             close_sample(opened)
             yield opened
         finally:

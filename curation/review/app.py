@@ -137,7 +137,7 @@ def run_app(workspace: Workspace, port: int, *, axis: str | None = None, browser
         WorkspaceError: if the catalogue cannot be read.
     """
     check_port(port)
-    name = built or _find_review(workspace, axis)
+    name = _find_review(workspace, axis, built)
     os.environ["FIFTYONE_SERVER"] = "1"
     from fiftyone.server.app import app
     from fiftyone.server.main import start_server
@@ -153,16 +153,23 @@ def run_app(workspace: Workspace, port: int, *, axis: str | None = None, browser
     start_server(port=port, address=ADDRESS)
 
 
-def _find_review(workspace: Workspace, axis: str | None) -> str:
+def _find_review(workspace: Workspace, axis: str | None, built: str | None) -> str:
+    """Return the review's name, up to date; what the first visitor would wait for is loaded by then."""
     from curation.review.dataset import find_dataset
-    from curation.review.decide import read_link, show_verdicts
+    from curation.review.decide import read_link, sync_verdicts
+    from curation.review.environment import prepare_fiftyone
     from curation.store import Catalogue
 
-    dataset = find_dataset(workspace, axis)
+    prepare_fiftyone(workspace)
+    from fiftyone import load_dataset
+    from fiftyone.operators.registry import OperatorRegistry
+
+    dataset = find_dataset(workspace, axis) if built is None else load_dataset(built)
     if dataset is None or not len(dataset):
-        return build_review(workspace, axis).name
+        dataset = load_dataset(build_review(workspace, axis).name)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
-        show_verdicts(dataset, catalogue, read_link(dataset).axis.id)
+        sync_verdicts(dataset, catalogue, read_link(dataset).axis.id)
+    OperatorRegistry().list_operators()
     return str(dataset.name)
 
 

@@ -21,8 +21,8 @@ __all__ = ["Decided", "Link", "decide", "describe_state", "read_link", "show_ver
 
 VERDICTS = {"keep": "kept", "drop": "dropped", "relabel": "relabelled", "ambiguous": "ambiguous"}
 
-_shown: dict[str, int] = {}
-"""Dataset → how many verdicts the catalogue had when this process last brought the dataset up to date."""
+_shown: dict[str, set[str]] = {}
+"""Dataset → ids of the verdicts that it shows, as far as this process has brought it up to date."""
 
 
 @frozen(kw_only=True)
@@ -79,7 +79,7 @@ def decide(dataset: Any, sample_ids: Sequence[str], kind: Kind, *, value: str | 
         touched = [verdict.tubelet_id for verdict in done]
         changed = show_verdicts(dataset, catalogue, link.axis.id, touched or tubelet_ids)
         if dataset.name in _shown:
-            _shown[dataset.name] += len(done)
+            _shown[dataset.name] |= {verdict.id for verdict in done}
     if not touched:
         return Decided(message="That is decided already", tubelet_ids=[], changed=changed)
     many = f"{len(touched)} label{'' if len(touched) == 1 else 's'}"
@@ -93,12 +93,17 @@ def decide(dataset: Any, sample_ids: Sequence[str], kind: Kind, *, value: str | 
 
 
 def sync_verdicts(dataset: Any, catalogue: Catalogue, axis: str) -> dict[str, dict[str, Any]]:
-    """Show what others have decided since this process last looked; return sample id → the fields that are different now."""
-    n = catalogue.count_verdicts(axis)
-    if _shown.get(dataset.name) == n:
+    """Show what others have decided since this process last looked; return sample id → the fields that are different now.
+
+    The first time all labels are looked at, then those with new verdicts.
+    """
+    shown = _shown.get(dataset.name)
+    if shown is not None and catalogue.count_verdicts(axis) == len(shown):
         return {}
-    changed = show_verdicts(dataset, catalogue, axis)
-    _shown[dataset.name] = n
+    verdicts = {verdict.id: verdict.tubelet_id for verdict in catalogue.list_verdicts(axis)}
+    new = None if shown is None else {tubelet for verdict, tubelet in verdicts.items() if verdict not in shown}
+    changed = show_verdicts(dataset, catalogue, axis, new)
+    _shown[dataset.name] = set(verdicts)
     return changed
 
 

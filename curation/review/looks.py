@@ -167,8 +167,10 @@ def _save_workspaces(dataset: Any) -> None:
         return fo.Space(children=[panel], active_child=panel.component_id)
 
     def beside_the_labels(panel: Any, share: float) -> Any:
+        """All that the app would fill in or round off is given: else it takes the workspace for a changed one and asks twice."""
         spaces = [show(fo.Panel(type="Samples", pinned=True)), show(panel)]
-        return fo.Space(children=spaces, orientation="horizontal", sizes=[1 - share, share])
+        sizes = [round(1 - share, 2), round(share, 2)]
+        return fo.Space(children=spaces, orientation="horizontal", sizes=sizes, active_child=spaces[0].component_id)
 
     dataset.save_workspace(WORKSPACE, beside_the_labels(fo.Panel(type=PANEL), 0.42), description="Labels and the review's panel")
     state = {"brainResult": MAP, "colorByField": "label.label"}

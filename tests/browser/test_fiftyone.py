@@ -69,6 +69,13 @@ def test_most_suspect_first_then_drop_and_undo_by_key(page, rendered_review_app,
     assert page.strangers == []
 
 
+def test_the_page_asks_once_and_offers_nothing_but_the_review(page):
+    wait_until(lambda: page.locator("[data-cy='cr-progress']").count(), "the panel counts the labels")
+    assert sum("query DatasetPageQuery" in asked for asked in page.asked) == 1
+    assert not any("setSpaces" in asked for asked in page.asked)  # the app takes the saved workspace as it is
+    assert page.get_by_text("Dismiss", exact=True).count() == 0
+
+
 def test_relabel_in_the_open_sample(page, rendered_review_app, tmp_path):
     before = len(rendered_review_app.list_verdicts())
     score = rendered_review_app.list_scores()[1]

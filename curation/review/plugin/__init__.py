@@ -6,6 +6,7 @@ installed package. The panel and the keys are in ``dist/index.umd.js``.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import fiftyone.operators as foo
@@ -20,6 +21,8 @@ __all__ = ["register"]
 
 AHEAD = 6
 """How many labels the panel knows in advance."""
+REMEMBERED = 5.0
+"""Seconds for which a dataset that is a review is believed to be one."""
 
 
 def _find_chosen(ctx: Any) -> list[str]:
@@ -27,6 +30,20 @@ def _find_chosen(ctx: Any) -> list[str]:
     if ctx.current_sample:
         return [ctx.current_sample]
     return list(ctx.selected) or [card for card in [ctx.params.get("card")] if card]
+
+
+_asked: dict[str, tuple[bool, float]] = {}
+"""Dataset → whether it is a review, and when that was found out."""
+
+
+def _is_ours(ctx: Any) -> bool:
+    """Say whether the dataset is a review. A page asks for every button at once: the dataset is opened for the first of them."""
+    name = str(ctx.request_params.get("dataset_name"))
+    known, at = _asked.get(name, (False, -REMEMBERED))
+    if time.monotonic() - at >= REMEMBERED:
+        known = ctx.dataset is not None and "curate" in ctx.dataset.info
+        _asked[name] = known, time.monotonic()
+    return known
 
 
 class _Decision(foo.Operator):  # type: ignore[misc]
@@ -51,7 +68,7 @@ class _Decision(foo.Operator):  # type: ignore[misc]
 
     def resolve_placement(self, ctx: Any) -> Any:
         """Return a labelled button, on the pages of this tool's datasets only."""
-        if ctx.dataset is None or "curate" not in ctx.dataset.info:
+        if not _is_ours(ctx):
             return None
         return types.Placement(self.place, types.Button(label=self.label, prompt=self.kind == "relabel"))
 
@@ -141,7 +158,7 @@ class Relabel(_Decision):
 
 
 class Look(foo.Operator):  # type: ignore[misc]
-    """What the panel shows."""
+    """What the panel shows of the label at hand."""
 
     @property
     def config(self) -> Any:
@@ -149,7 +166,7 @@ class Look(foo.Operator):  # type: ignore[misc]
         return foo.OperatorConfig(name="look", label="curate: look", unlisted=True)
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Return progress, confusions, the label at hand and those that come next, in the order of the page's view.
+        """Return the label at hand and those that come next, in the order of the page's view.
 
         ``at`` is the sample to show first (the page's first undecided one where it is missing), ``skip`` those passed over.
         """
@@ -166,17 +183,30 @@ class Look(foo.Operator):  # type: ignore[misc]
         chosen = list(ctx.selected) or [s for s in [ctx.params.get("at")] if s]
         waiting = list_waiting(ctx.view, AHEAD, skip=[*chosen, *ctx.params.get("skip", [])])
         cards = list_cards(ctx.dataset, [*chosen[-1:], *waiting])
-        scope = list(ctx.selected) if len(ctx.selected) > 1 else _find_lasso(ctx)
         return {
             "ours": True,
             "axis": link.axis.name,
             "values": describe_values(link.axis),
             "cards": cards,
             "neighbours": {card["id"]: show_neighbours(ctx.dataset, card) for card in cards[:2]},
-            "progress": count_progress(ctx.dataset, scope),
-            "scope": len(scope),
             "changed": changed,
         }
+
+
+class Count(foo.Operator):  # type: ignore[misc]
+    """How far the review is; asked for after the label at hand, since all labels are counted for it."""
+
+    @property
+    def config(self) -> Any:
+        """Name and label."""
+        return foo.OperatorConfig(name="count", label="curate: count", unlisted=True)
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Return progress and confusions, the latter of what is selected or lassoed, if anything is."""
+        if not _is_ours(ctx):
+            return {}
+        scope = list(ctx.selected) if len(ctx.selected) > 1 else _find_lasso(ctx)
+        return {"progress": count_progress(ctx.dataset, scope), "scope": len(scope)}
 
 
 def _find_lasso(ctx: Any) -> list[str]:
@@ -210,4 +240,5 @@ def register(plugin: Any) -> None:
         plugin.register(cls)
         plugin.register(_here(cls))
     plugin.register(Look)
+    plugin.register(Count)
     plugin.register(Pair)

@@ -21,7 +21,7 @@
 
   // ---- state: one for the page -------------------------------------------------------------------------------------------------
 
-  let state = { ours: false, cards: [], neighbours: {}, values: [], progress: null, choosing: null, problem: null, scope: 0, at: null };
+  let state = { ours: null, cards: [], neighbours: {}, values: [], progress: null, choosing: null, problem: null, scope: 0, at: null };
   let curator = localStorage.getItem("curate-curator") || "";
   let selected = [];
   let skipped = [];
@@ -66,6 +66,9 @@
     const found = answer.result;
     if (Object.keys(found.changed || {}).length) reloadSoon();
     set({ problem: null, ...found });
+    if (!found.ours || found.problem) return;
+    const counted = await run("count");
+    if (turn === asked && counted && counted.result) set(counted.result);
   }
 
   async function decide(kind, value) {
@@ -287,7 +290,7 @@
       const again = setInterval(() => document.hidden || lookSoon(), 15000); // what others decide meanwhile
       return () => clearInterval(again);
     }, []);
-    if (!shown.ours) return h("div", { className: "cr" }, h("style", null, STYLE), shown.problem || (shown.progress ? "" : "This page is no review of a workspace."));
+    if (!shown.ours) return h("div", { className: "cr" }, h("style", null, STYLE), shown.problem || (shown.ours === null ? "" : "This page is no review of a workspace."));
     const [card] = shown.cards;
     return h("div", { className: "cr", "data-cy": "cr-panel" },
       h("style", null, STYLE),
