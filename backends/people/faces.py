@@ -57,15 +57,18 @@ class FaceFinder:
             if np.isfinite(search.smallest()) and search.smallest() >= self.settings.descend * last:
                 return
             last = FACES.side / group[-1] * side
-            finds = suppress_finds(
-                [self._network.find(image_rgb, short=n, least=self.settings.least_place, area=search.area) for n in group]
-            )
+            finds = suppress_finds([self._look(image_rgb, short, search.area) for short in group])
+            if group is self.settings.shorts[-1]:
+                finds = self._look_closer(image_rgb, finds, self.settings.tiny / group[-1] * side, search.area)
             yield from _list_places(finds)
-        crowd = find_crowd(finds, self.settings.tiny / group[-1] * side, image_rgb.shape, search.area)
-        if crowd is not None:
-            yield from _list_places(
-                self._network.find(image_rgb, short=self.settings.fine, least=self.settings.least_place, area=crowd)
-            )
+
+    def _look(self, image: NDArray[np.uint8], short: int, area: Area | None) -> Finds:
+        return self._network.find(image, short=short, least=self.settings.least_place, area=area)
+
+    def _look_closer(self, image: NDArray[np.uint8], finds: Finds, tiny: float, area: Area | None) -> Finds:
+        """Return the finds and those of the part of the frame that is looked at once more, of one face the best."""
+        crowd = find_crowd(finds, tiny, image.shape, area)
+        return finds if crowd is None else suppress_finds([finds, self._look(image, self.settings.fine, crowd)])
 
     def close(self) -> None:
         """Free the network."""

@@ -31,6 +31,10 @@ _SURE, _SPECK = 0.55, 0.3
 _SAME_SIZE = 1.67
 _DOUBT, _STAYS = 0.25, 0.3
 """A detector in doubt: its score; and how far the shoulders may move from one look to the next, by the diameter of the head."""
+_CERTAIN = 0.8
+"""Score of the landmark network, in two looks that show the same, from which on it need not be quite where it was seen."""
+_REFUSED = 0.05
+"""Two places closer than this by their regions' side are one: half a face, as its region is ten faces high."""
 _STEEPEST = np.deg2rad(80)
 
 
@@ -102,6 +106,10 @@ class Search:
         """Return the side of the smallest region of the people found or known, px (inf if nobody)."""
         return float(self._poses.regions[:, 2].min(initial=np.inf))
 
+    def count_seen(self) -> int:
+        """Return how many people a detector has seen in this image."""
+        return int(self._seen.sum())
+
     def result(self) -> Detections:
         """Return the people seen, best first; a score is the geometric mean of the detector's and the landmark network's."""
         seen = np.flatnonzero(self._seen)
@@ -130,20 +138,24 @@ class Search:
         """Return the body at a place, or None: seen in one of its regions, or in the one that the landmarks there point to.
 
         The landmarks of a second look, in the region that the first ones point to, are closer; where it is still the same body.
-        Where the detector was in doubt, both looks must show the same: what they see in a pattern changes with the region. Nor is
-        there a second region: nineteen of twenty people are seen in the first.
+        Where the detector was in doubt, two looks must show the same: what they see in a pattern changes with the region; and there
+        is no second region where the first shows nothing, since nineteen of twenty people are seen in it.
         """
         in_doubt = place.score < _DOUBT
-        for region in place.regions[:1] if in_doubt else place.regions:
+        shown: list[Poses] = []
+        for number, region in enumerate(place.regions):
+            if in_doubt and number and not shown:
+                break
             first = self._look(place, region)
-            seen = self._is_at(place, first)
-            if not seen and (first.scores[0] < self._least or abs(first.regions[0, 3]) > _STEEPEST):
+            at, certain = self._is_at(place, first), self._is_certain(place, first)
+            if not (at or certain) and (in_doubt or first.scores[0] < self._least or abs(first.regions[0, 3]) > _STEEPEST):
                 continue
             second = self._look(place, first.regions[0])
-            if self._is_at(place, second) and (not in_doubt or _stays(first, second)):
+            shown += [look for look, there in ((first, at), (second, self._is_at(place, second))) if there]
+            if shown and (not in_doubt or any(_stays(look, shown[-1]) for look in shown[:-1])):
+                return shown[-1]
+            if certain and self._is_certain(place, second) and _stays(first, second):
                 return second
-            if seen and not in_doubt:
-                return first
         return None
 
     def _look(self, place: Place, region: NDArray[np.float64]) -> Poses:
@@ -161,6 +173,14 @@ class Search:
         there = (box[:, 2:] > box[:, :2]).all()
         people = look_like_people(found.pose_px, found.regions, self._width, self._height)
         return bool(there and people[0] and place.agrees(found.pose_px[0], box[0]))
+
+    def _is_certain(self, place: Place, found: Poses) -> bool:
+        """Whether the landmark network alone is certain of a body whose place it may be, though not quite where it was seen."""
+        if found.scores[0] < _CERTAIN or abs(found.regions[0, 3]) > _STEEPEST:
+            return False
+        box = boxes_from_poses(found.pose_px, self._width, self._height)
+        people = look_like_people(found.pose_px, found.regions, self._width, self._height)
+        return bool(people[0] and (box[:, 2:] > box[:, :2]).all() and place.belongs_to(found.pose_px, box)[0])
 
     def _find_doubles(self, found: Poses) -> NDArray[np.bool_]:
         """Return (N,): which of the people is the one found."""
@@ -192,7 +212,7 @@ class Search:
         """Whether nobody was there when a detector was as sure as now."""
         new = _describe(place)
         return any(
-            np.linalg.norm(new[:2] - old[:2]) < 0.1 * min(new[2], old[2])
+            np.linalg.norm(new[:2] - old[:2]) < _REFUSED * min(new[2], old[2])
             and 0.7 < new[2] / old[2] < 1.4
             and new[3] < old[3] + _MUCH_SURER
             for old in self._refused
