@@ -54,13 +54,11 @@ def count_summaries(n_nodes: int, n_features: int, n_dims: int) -> int:
 
 def _describe(values: Tensor, seen: Tensor) -> list[Tensor]:
     """Return mean, standard deviation, minimum and maximum (B, S) over the frames of (B, T, S) that are seen."""
-    count = seen.sum(dim=1)
-    least = count.clamp(min=1)
-    mean = (values * seen).sum(dim=1) / least
-    spread = (((values - mean[:, None]) * seen) ** 2).sum(dim=1) / least
-    never, known = count == 0, seen > 0
-    low = torch.where(known, values, 1e9).amin(dim=1).masked_fill(never, 0.0)
-    high = torch.where(known, values, -1e9).amax(dim=1).masked_fill(never, 0.0)
+    count = seen.sum(dim=1).clamp(min=1)
+    mean = (values * seen).sum(dim=1) / count
+    filled = torch.where(seen > 0, values, mean[:, None])
+    spread = (filled - mean[:, None]).square().sum(dim=1) / count
+    low, high = torch.aminmax(filled, dim=1)
     return [mean, spread.sqrt(), low, high]
 
 
@@ -117,10 +115,11 @@ class Forest(nn.Module):
         """Return (B, K) probabilities for (B, S) features."""
         n, n_trees = flat.shape[0], len(self.start)
         at, numbers = self.start.repeat(n), flat.flatten()
+        child, asked, limit = self.child, self.asked, self.limit
         row = (torch.arange(n) * flat.shape[1]).repeat_interleave(n_trees)
         for level in range(self.depth):
-            above = numbers.index_select(0, row + self.asked.index_select(0, at)) > self.limit.index_select(0, at)
-            below = self.child.index_select(0, at + above)
+            above = numbers.index_select(0, row + asked.index_select(0, at)) > limit.index_select(0, at)
+            below = child.index_select(0, at + above)
             if level % 4 == 3 and not torch.onnx.is_in_onnx_export() and torch.equal(below, at):
                 break
             at = below
