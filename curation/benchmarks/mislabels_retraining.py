@@ -27,7 +27,7 @@ OURS, CHANCE = "default", "random"
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
 SPOILED = ("symmetric 20 %", "symmetric 40 %", "confusion 20 %")
 CURED_BY = ("removing", "relabelling")
-_LESSONS, _UNSEEN = 10, 6
+_LESSONS, _UNSEEN = 10, 12
 _N_TAUGHT = 480
 _DRAWS = 10
 _SHRINKAGE = 10.0
@@ -165,7 +165,7 @@ def _measure_curves(noise: str, seed: int) -> list[Curve]:
 
 
 def _load_lessons(seed: int) -> tuple[LabelledData, LabelledData]:
-    """Return 480 sequences of ten rendered lessons, and all of six others."""
+    """Return 480 sequences of ten rendered lessons, and all of twelve others."""
     from curation.render.simulate import simulate_poses
 
     sequences = simulate_poses(seed=seed, lessons=_LESSONS + _UNSEEN, seconds=20.0, window=2.0, fps=3.0)

@@ -12,12 +12,11 @@ __all__ = ["calibrate_wrong", "measure_confusability"]
 Floats = NDArray[np.float64]
 
 _PLAIN, _PATTERNED = 0.10, 0.24
-_TEMPER = 0.6
 _STRONG_FROM, _STRONG_AT = 0.30, 0.40
-_MISLED = 0.2
-_DOUBT = 0.12
+_SURE, _UNSURE = 0.06, 0.12
+_TEMPER, _MISLED = 0.6, 0.2
 _EDGE = 1e-9
-"""Confusabilities, and what follows from them: chosen on rendered and real poses with seeds 100 and 101, and nothing else."""
+"""Confusabilities, doubts, and what follows from them: chosen on rendered and real poses and digits, seeds 100 and 101 alone."""
 
 
 def measure_confusability(noise: Floats) -> float:
@@ -36,9 +35,9 @@ def measure_confusability(noise: Floats) -> float:
 def calibrate_wrong(wrong: Floats, log_guess: Floats, noise: Floats) -> Floats:
     """Return (N,) probabilities of being wrong in the order of `wrong`, as far as the noise lets them be believed.
 
-    Their mean is at least the rate of wrong labels that the noise itself says. The more a label is confused with one other class
-    (`measure_confusability`), the more the log-odds are drawn together; where confusion is strong and the guesses are unsure, one
-    in five of them is taken to be misled, in either direction.
+    Their mean is at least the rate of wrong labels that the noise itself says. The more labels are confused with one other class
+    (`measure_confusability`) and the less sure the guesses are, the more the log-odds are drawn together; where confusion is
+    strong, up to one guess in five is taken to be misled, in either direction.
 
     Args:
         wrong: (N,) posterior probabilities.
@@ -49,14 +48,14 @@ def calibrate_wrong(wrong: Floats, log_guess: Floats, noise: Floats) -> Floats:
     rate = float(guess.mean(axis=0) @ (1 - np.diag(noise)))
     confusable, doubt = measure_confusability(noise), float(1 - guess.max(axis=1).mean())
     mean = max(float(wrong.mean()), min(rate, 1 - _EDGE))
-    patterned = _ramp(confusable, _PLAIN, _PATTERNED)
+    misled = _ramp(doubt, _SURE, _UNSURE)
+    patterned, strong = (misled * _ramp(confusable, *ends) for ends in ((_PLAIN, _PATTERNED), (_STRONG_FROM, _STRONG_AT)))
     drawn = wrong
     if patterned > 0 or mean > wrong.mean() + 1e-4:
         safe = np.clip(wrong, _EDGE, 1 - _EDGE)
         drawn = _shift_to((1 - (1 - _TEMPER) * patterned) * (np.log(safe) - np.log1p(-safe)), mean)
-    misled = _MISLED * _ramp(doubt, 0.0, _DOUBT)
-    spread = np.clip((1 - misled) * wrong + mean - (1 - misled) * wrong.mean(), 0, 1)
-    strong = _ramp(confusable, _STRONG_FROM, _STRONG_AT)
+    kept = (1 - _MISLED * misled) * wrong
+    spread = np.clip(kept + mean - kept.mean(), 0, 1)
     return np.asarray((1 - strong) * drawn + strong * spread)
 
 
