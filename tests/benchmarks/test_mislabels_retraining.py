@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from curation.benchmarks import mislabels_retraining
 from curation.benchmarks.mislabels_data import LabelledData
 from curation.benchmarks.mislabels_peers import PEERS
 from curation.benchmarks.mislabels_retraining import SHARES, Curve, compute_area, draw_curves, summarise_curves
+from curation.cli import cli
 
 RISING = (0.5, 0.55, 0.6, 0.7, 0.75, 0.8)
 
@@ -62,3 +64,9 @@ def test_finding_wrong_labels_helps_and_looking_elsewhere_does_not():
         assert found[-1] > found[0] + 0.05
         assert nothing == (found[0],) * len(SHARES)
         assert compute_area(found) > compute_area(nothing)
+
+
+def test_a_benchmark_without_curves_takes_no_out():
+    result = CliRunner().invoke(cli, ["bench", "rank", "--out", "curves.png"])
+    assert result.exit_code == 2
+    assert "bench rank draws nothing" in result.output
