@@ -12,6 +12,7 @@ CHROMIUM = Path(os.environ.get("CURATE_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--mute-audio", "--disable-extensions",
+    "--enable-unsafe-swiftshader",  # the map of motions is drawn by WebGL
 )  # fmt: skip
 TILE = "[data-cy='fo-grid'] [data-cy='looker']"
 CARD = "[data-cy='cr-card']"

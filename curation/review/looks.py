@@ -166,12 +166,12 @@ def _save_workspaces(dataset: Any) -> None:
     def show(panel: Any) -> Any:
         return fo.Space(children=[panel], active_child=panel.component_id)
 
-    def beside_the_labels(panel: Any, share: float) -> Any:
+    def split(spaces: list[Any], orientation: str, sizes: list[float]) -> Any:
         """All that the app would fill in or round off is given: else it takes the workspace for a changed one and asks twice."""
-        spaces = [show(fo.Panel(type="Samples", pinned=True)), show(panel)]
-        sizes = [round(1 - share, 2), round(share, 2)]
-        return fo.Space(children=spaces, orientation="horizontal", sizes=sizes, active_child=spaces[0].component_id)
+        return fo.Space(children=spaces, orientation=orientation, sizes=sizes, active_child=spaces[0].component_id)
 
-    dataset.save_workspace(WORKSPACE, beside_the_labels(fo.Panel(type=PANEL), 0.42), description="Labels and the review's panel")
-    state = {"brainResult": MAP, "colorByField": "label.label"}
-    dataset.save_workspace("map", beside_the_labels(fo.Panel(type="Embeddings", state=state), 0.5), description="Map of motions")
+    labels, panel, plane = (show(fo.Panel(type=t, pinned=t == "Samples")) for t in ("Samples", PANEL, "Embeddings"))
+    review = split([labels, panel], "horizontal", [0.58, 0.42])
+    dataset.save_workspace(WORKSPACE, review, description="Labels and the review's panel")
+    linked = split([labels, split([plane, panel], "vertical", [0.5, 0.5])], "horizontal", [0.45, 0.55])
+    dataset.save_workspace("map", linked, description="Map of motions, linked with labels and panel: a lasso chooses labels")

@@ -1,6 +1,7 @@
 """A curator's keys and clicks in a real browser: the most suspect first, clips that loop, decisions, and the rows they leave."""
 
 import os
+import re
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -74,6 +75,31 @@ def test_the_page_asks_once_and_offers_nothing_but_the_review(page):
     assert sum("query DatasetPageQuery" in asked for asked in page.asked) == 1
     assert not any("setSpaces" in asked for asked in page.asked)  # the app takes the saved workspace as it is
     assert page.get_by_text("Dismiss", exact=True).count() == 0
+
+
+def test_a_lasso_in_the_map_chooses_labels(open_review, rendered_review_app, tmp_path):
+    total = len(rendered_review_app.list_scores())
+    with open_review(rendered_review_app, "?view=most-suspect-first&workspace=map") as page:
+        plot = page.locator(".emb-plot-scene canvas").first
+        plot.wait_for()  # the map opens by itself
+        wait_until(lambda: page.get_by_text(f"{total} points").count(), "all labels are in the map")
+        page.get_by_text("Select", exact=True).first.click()
+        box = plot.bounding_box()
+        corners = [
+            (box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in ((0.1, 0.1), (0.5, 0.1), (0.5, 0.9), (0.1, 0.9))
+        ]
+        page.mouse.move(*corners[0])
+        page.mouse.down()
+        for corner in (*corners[1:], corners[0]):
+            page.mouse.move(*corner, steps=8)
+        page.mouse.up()
+        title = page.locator("[data-cy='cr-matrix'] h3")
+        wait_until(lambda: "selected" in title.inner_text(), "the matrix is that of the labels in the lasso")
+        chosen = int(re.search(r"Of the (\d+) selected", title.inner_text()).group(1))
+        assert 0 < chosen < total
+        page.get_by_text(re.compile(rf"^{chosen} samples")).first.wait_for()
+        take_picture(page, "fiftyone-map.png", tmp_path)
+        assert page.strangers == []
 
 
 def test_relabel_in_the_open_sample(page, rendered_review_app, tmp_path):

@@ -181,7 +181,7 @@ class Look(foo.Operator):  # type: ignore[misc]
         except CurationError as error:
             return {"ours": True, "problem": str(error)}
         chosen = list(ctx.selected) or [s for s in [ctx.params.get("at")] if s]
-        waiting = list_waiting(ctx.view, AHEAD, skip=[*chosen, *ctx.params.get("skip", [])])
+        waiting = list_waiting(_find_view(ctx), AHEAD, skip=[*chosen, *ctx.params.get("skip", [])])
         cards = list_cards(ctx.dataset, [*chosen[-1:], *waiting])
         return {
             "ours": True,
@@ -210,9 +210,19 @@ class Count(foo.Operator):  # type: ignore[misc]
 
 
 def _find_lasso(ctx: Any) -> list[str]:
-    """Return the samples that are lassoed in the map, if any are."""
-    lasso = getattr(ctx, "extended_selection", None) or {}
-    return list(lasso.get("selection") or [])
+    """Return the samples that are lassoed in the map, if any are: the page's view has them alone then."""
+    lasso = ctx.extended_selection or {}
+    if lasso.get("selection"):
+        return list(lasso["selection"])
+    return list(_find_view(ctx).values("id")) if ctx.request_params.get("extended") else []
+
+
+def _find_view(ctx: Any) -> Any:
+    """Return what the page shows. Of a saved view `ctx.view` is the view alone, without filters and lasso."""
+    from fiftyone.server.view import get_view
+
+    given = ctx.request_params
+    return get_view(ctx.dataset, stages=given.get("view"), filters=given.get("filters"), extended_stages=given.get("extended"))
 
 
 class Pair(foo.Operator):  # type: ignore[misc]

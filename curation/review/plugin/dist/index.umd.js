@@ -6,8 +6,10 @@
   const fos = window.__fos__;
   const foo = window.__foo__;
   const fop = window.__fop__;
+  const spaces = window.__fosp__;
   const h = React.createElement;
   const PLUGIN = "@curate/review";
+  const MAP = { openKey: "motion_map", colorField: "label.label" };
   const VALUE_KEYS = "1234567890qwertyuiop";
   const ACTIONS = [
     { kind: "keep", key: "k", name: "Keep", colour: "#2e9e5b", help: "The label is right" },
@@ -268,19 +270,38 @@
     return h("label", { className: "cr-quiet" }, "deciding as ", h("input", { value: name, onChange: change, placeholder: "this account", "data-cy": "cr-curator" }));
   }
 
+  // The map of motions, where it is open beside the panel, shows itself coloured by label: the app keeps that out of workspaces.
+  function useMap() {
+    const nodes = spaces.useSpaceNodes(fos.constants.FIFTYONE_GRID_SPACES_ID);
+    const tell = spaces.useSetPanelStateById(true);
+    const map = nodes.find((node) => node.type === "Embeddings");
+    React.useEffect(() => {
+      if (!map) return undefined;
+      let left = 50;
+      const again = setInterval(() => {
+        const listed = document.querySelector("[data-cy='embeddings-runs-page']"); // the list of maps, of which there is one
+        if (document.querySelector(".emb-plot") || !left) clearInterval(again);
+        else if (listed && left--) tell(map.id, (state) => ({ ...state, ...MAP })); // forgotten if told too early
+      }, 200);
+      return () => clearInterval(again);
+    }, [map && map.id]);
+  }
+
   function Panel() {
+    useMap();
     const shown = useReview();
     const chosen = recoil.useRecoilValue(fos.selectedSamples);
     const view = recoil.useRecoilValue(fos.view);
     const filters = recoil.useRecoilValue(fos.filters);
     const lasso = recoil.useRecoilValue(fos.extendedSelection);
+    const stages = JSON.stringify(recoil.useRecoilValue(fos.extendedStages)).length; // the map's lasso is one of them
     const dataset = recoil.useRecoilValue(fos.datasetName);
     const open = recoil.useRecoilValue(fos.nullableModalSampleId);
     React.useEffect(() => (open ? playOpened() : undefined), [open]);
     React.useEffect(() => {
       selected = [...chosen.keys()];
       lookSoon();
-    }, [chosen, lasso]);
+    }, [chosen, lasso, stages]);
     React.useEffect(() => {
       skipped = [];
       set({ at: null });
