@@ -1,7 +1,9 @@
 """Seed A's posture network after network slimming (see `backends.compress`), in one training.
 
 The whole network is trained as `drn-lstm` is. A copy goes on with sparse scales, loses the least important channels over the whole
-network until `gone` of its parameters are gone, and is fine-tuned; the whole network teaches both (G. Hinton et al., 2015).
+network until `gone` of its parameters are gone, and is fine-tuned; the whole network teaches both (G. Hinton et al., 2015). Not
+among the registered models: on rendered lessons (seeds 0 and 1 of `bench models --part compress`) 88 % of the parameters and 46 and
+49 % of the time gone cost 2.4 and 0.9 points of macro-F1, where seed A lost none.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ FINE = TrainingPlan(schedule="one-cycle", epochs=60, lr=3e-3, decay=0.02, val_sh
 
 
 class SlimDrnLstm(DrnLstm):
-    """The registered model `drn-lstm-slim`.
+    """`drn-lstm` slimmed.
 
     Args:
         mirror: see `NetworkModel`.

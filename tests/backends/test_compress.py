@@ -8,7 +8,7 @@ import torch
 from attrs import evolve
 from torch import nn
 
-from backends.behaviour import hand_images, load_model
+from backends.behaviour import hand_images
 from backends.behaviour.drn_lstm import PoseDrnLstm
 from backends.behaviour.hand_images import HANDS, HandModel
 from backends.behaviour.lstm import SEED_A
@@ -133,7 +133,7 @@ def test_the_slim_model_is_a_sixth_and_is_saved(sequence_factory, tmp_path):
     whole = PoseDrnLstm(n_nodes=len(model._config["nodes"]), n_features=model._config["n_channels"] + 1, n_classes=8)
     assert count_parameters(model._require_network()) <= 0.15 * count_parameters(whole) == 0.15 * count_parameters(model.teacher)
     model.save(tmp_path, {})
-    loaded = load_model(tmp_path)
+    loaded = SlimDrnLstm.load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
     with pytest.raises(ModelError):
         type(model).load(tmp_path / "nowhere")
