@@ -23,7 +23,7 @@ from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/9"
+PIPELINE = "blazepose-tiles/10"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _LEAST_FRAMES = 3

@@ -93,16 +93,13 @@ def _matrix(region: NDArray[Any], side: int) -> NDArray[np.float64]:
 
 
 def crop_region(image_rgb: NDArray[np.uint8], region: NDArray[Any], side: int) -> NDArray[np.uint8]:
-    """Return the region as an upright crop (side, side, 3); outside of the frame its edge goes on, as in MediaPipe's graphs.
-
-    Black there is taken for hair and clothes; with it nobody is found of whom the edge of the picture cuts off half.
-    """
+    """Return the region as an upright crop (side, side, 3); black outside the frame."""
     import cv2
 
     matrix = _matrix(region, side)
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crop: NDArray[np.uint8] = cv2.warpAffine(image_rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    crop: NDArray[np.uint8] = cv2.warpAffine(image_rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT)
     return crop
 
 

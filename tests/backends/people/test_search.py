@@ -65,12 +65,3 @@ def test_in_a_crowd_nobody_looks_for_tiny_bodies(astronaut):
         with TileDetector(settings=TileSettings(shorts=(224, 1120), crowd=crowd, crowded=224)) as detector:
             found.append(len(detector.detect(frame)))
     assert found == [1, 0]
-
-
-@pytest.mark.parametrize("cut", [190, 205])
-def test_who_is_cut_off_by_the_edge_of_the_picture_is_found(astronaut, cut):
-    frame = np.ascontiguousarray(astronaut[:, cut:])
-    with TileDetector() as detector:
-        found = detector.detect(frame)
-    assert len(found) == 1
-    assert np.hypot(*(found.pose_px[0, 0, :2] - (222 - cut, 128))) < 25
