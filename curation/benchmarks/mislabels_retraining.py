@@ -17,15 +17,14 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.benchmarks import BenchResult
-from curation.benchmarks.mislabels_data import LabelledData, flatten_sequences, spoil_labels
+from curation.benchmarks.mislabels_data import NOISES, LabelledData, flatten_sequences, spoil_labels
 from curation.benchmarks.mislabels_peers import PEERS, ask_peers, judge_out_of_fold
 from curation.figures import compute_macro_f1
 
-__all__ = ["CURED_BY", "SHARES", "SPOILED", "Curve", "bench_retraining", "compute_area", "draw_curves", "summarise_curves"]
+__all__ = ["CURED_BY", "SHARES", "Curve", "bench_retraining", "compute_area", "draw_curves", "summarise_curves"]
 
 OURS, CHANCE = "default", "random"
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
-SPOILED = ("symmetric 20 %", "symmetric 40 %", "confusion 20 %")
 CURED_BY = ("removing", "relabelling")
 _LESSONS, _UNSEEN = 10, 12
 _N_TAUGHT = 480
@@ -58,7 +57,7 @@ def bench_retraining(*, rounds: int, seed: int = 0, out: Path | None = None) -> 
     Raises:
         CurationError: if a peer is not installed.
     """
-    curves = [curve for k in range(rounds) for noise in SPOILED for curve in _measure_curves(noise, seed + k)]
+    curves = [curve for k in range(rounds) for noise in NOISES for curve in _measure_curves(noise, seed + k)]
     if out is not None:
         draw_curves(curves, out)
     return summarise_curves(curves)
@@ -98,7 +97,7 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
     from schemas.files import replace_file
 
     noises = list(dict.fromkeys(curve.noise for curve in curves))
-    figure = Figure(figsize=(4 * len(noises), 3.2 * len(CURED_BY)), layout="constrained")
+    figure = Figure(figsize=(3 * len(noises), 3.2 * len(CURED_BY)), layout="constrained")
     panels = figure.subplots(len(CURED_BY), len(noises), sharex=True, squeeze=False)
     for (row, column), panel in np.ndenumerate(panels):
         part = [curve for curve in curves if (curve.noise, curve.cured_by) == (noises[column], CURED_BY[row])]

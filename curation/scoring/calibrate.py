@@ -12,9 +12,8 @@ __all__ = ["calibrate_wrong", "measure_confusability"]
 Floats = NDArray[np.float64]
 
 _PLAIN, _PATTERNED = 0.10, 0.24
-_STRONG_FROM, _STRONG_AT = 0.30, 0.40
 _SURE, _UNSURE = 0.06, 0.12
-_TEMPER, _MISLED = 0.6, 0.2
+_TEMPER = 0.6
 _EDGE = 1e-9
 """Confusabilities, doubts, and what follows from them: chosen on rendered and real poses and digits, seeds 100 and 101 alone."""
 
@@ -36,8 +35,7 @@ def calibrate_wrong(wrong: Floats, log_guess: Floats, noise: Floats) -> Floats:
     """Return (N,) probabilities of being wrong in the order of `wrong`, as far as the noise lets them be believed.
 
     Their mean is at least the rate of wrong labels that the noise itself says. The more labels are confused with one other class
-    (`measure_confusability`) and the less sure the guesses are, the more the log-odds are drawn together; where confusion is
-    strong, up to one guess in five is taken to be misled, in either direction.
+    (`measure_confusability`) and the less sure the guesses are, the more the log-odds are drawn together.
 
     Args:
         wrong: (N,) posterior probabilities.
@@ -48,15 +46,11 @@ def calibrate_wrong(wrong: Floats, log_guess: Floats, noise: Floats) -> Floats:
     rate = float(guess.mean(axis=0) @ (1 - np.diag(noise)))
     confusable, doubt = measure_confusability(noise), float(1 - guess.max(axis=1).mean())
     mean = max(float(wrong.mean()), min(rate, 1 - _EDGE))
-    misled = _ramp(doubt, _SURE, _UNSURE)
-    patterned, strong = (misled * _ramp(confusable, *ends) for ends in ((_PLAIN, _PATTERNED), (_STRONG_FROM, _STRONG_AT)))
-    drawn = wrong
-    if patterned > 0 or mean > wrong.mean() + 1e-4:
-        safe = np.clip(wrong, _EDGE, 1 - _EDGE)
-        drawn = _shift_to((1 - (1 - _TEMPER) * patterned) * (np.log(safe) - np.log1p(-safe)), mean)
-    kept = (1 - _MISLED * misled) * wrong
-    spread = np.clip(kept + mean - kept.mean(), 0, 1)
-    return np.asarray((1 - strong) * drawn + strong * spread)
+    drawn = (1 - _TEMPER) * _ramp(confusable, _PLAIN, _PATTERNED) * _ramp(doubt, _SURE, _UNSURE)
+    if drawn == 0 and mean <= wrong.mean() + 1e-4:
+        return wrong
+    safe = np.clip(wrong, _EDGE, 1 - _EDGE)
+    return _shift_to((1 - drawn) * (np.log(safe) - np.log1p(-safe)), mean)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

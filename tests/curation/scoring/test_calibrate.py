@@ -33,12 +33,14 @@ def test_the_mean_is_at_least_what_the_noise_says():
     assert (np.diff(raised) > 0).all()
 
 
-@pytest.mark.parametrize(("confidence", "lowest", "highest"), [(0.7, 0.1, 0.95), (1.0, 0.0, 1.0)])
-def test_strong_confusion_and_unsure_guesses_take_certainty_away(confidence, lowest, highest):
-    found = calibrate_wrong(WRONG, guess_with(confidence), PAIRS)
-    assert (np.diff(found) >= 0).all()
-    assert found.min() >= lowest
-    assert found.max() <= highest
+def test_confusion_and_unsure_guesses_take_certainty_away_and_neither_alone_does():
+    unsure, sure = (calibrate_wrong(WRONG, guess_with(confidence), PAIRS) for confidence in (0.7, 0.97))
+    assert (np.diff(unsure) >= 0).all()
+    assert unsure.mean() == pytest.approx(0.4, abs=1e-3)
+    assert sure.mean() == pytest.approx(0.4, abs=1e-3)
+    assert np.ptp(unsure[10:90]) < np.ptp(sure[10:90])
+    plain = calibrate_wrong(WRONG, guess_with(0.7), spread_evenly(0.1, 4))
+    np.testing.assert_array_equal(plain, WRONG)
 
 
 def test_nothing_wrong_and_everything_wrong_stay():
