@@ -48,6 +48,7 @@ def open_review(review_browser):
             opened.goto(f"{app.url}/datasets/{app.dataset}{query}")
             opened.locator(TILE).first.wait_for()
             opened.locator(CARD).wait_for()
+            wait_until(lambda: all(read_tile(opened, n) for n in range(min(4, opened.locator(TILE).count()))), "tiles are drawn")
             close_sample(opened)
             yield opened
         finally:
