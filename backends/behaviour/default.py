@@ -212,11 +212,10 @@ class Default(NetworkModel):
         super()._configure(pose)
         self._config["members"] = self.n_members
 
-    def _build(self) -> None:
-        """Make an untrained ensemble of the sizes that a card says."""
-        n_read = count_summaries(len(self._config["nodes"]), self._config["n_channels"] + 1, self._n_dims)
-        forest = Forest(**self._config["trees"], n_classes=len(self.classes), n_inputs=n_read)
-        self._network = PoseEnsemble([self._make_member() for _ in range(self.n_members)], forest, self._pairs()).eval()
+    def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseEnsemble:
+        n_read = count_summaries(n_nodes, n_features, self._n_dims)
+        forest = Forest(**self._config["trees"], n_classes=n_classes, n_inputs=n_read)
+        return PoseEnsemble([self._make_member() for _ in range(self.n_members)], forest, self._pairs())
 
 
 def _weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[np.int64]) -> tuple[float, float]:

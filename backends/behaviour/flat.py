@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -42,7 +43,7 @@ def flatten_poses(
     return add_velocities(features).reshape(len(pose), -1)
 
 
-class FlatModel:
+class FlatModel(ABC):
     """A classifier on flat poses; a subclass fits, answers and keeps its parameters in `_arrays`. See `BehaviourModel`."""
 
     name = "flat"
@@ -108,15 +109,17 @@ class FlatModel:
     def _flatten(self, pose: NDArray[np.float32]) -> NDArray[np.float32]:
         return flatten_poses(pose, self._config["n_frames"], nodes=self._config["nodes"], depth=self._config["depth"])
 
+    @abstractmethod
     def _fit_arrays(self, flat: NDArray[np.float32], label: NDArray[np.int64], seed: int) -> dict[str, NDArray[Any]]:
-        raise NotImplementedError
+        """Train on (N, S) features and (N,) columns; return what is saved."""
 
+    @abstractmethod
     def _predict_flat(self, flat: NDArray[np.float32]) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """Return (N, K) probabilities for (N, S) features."""
 
+    @abstractmethod
     def _check_arrays(self, n_features: int) -> None:
         """Raise ValueError, KeyError or IndexError if the arrays cannot answer for `n_features` and the classes."""
-        raise NotImplementedError
 
     def _require_arrays(self) -> None:
         if not self._arrays:

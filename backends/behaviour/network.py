@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ __all__ = ["NetworkModel", "PoseNetwork", "augment_batch", "standardise"]
 _CHUNK = 512
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(nn.Module, ABC):
     """A network from (B, T, V, F) features to (B, K) logits; the first two features are x and y, the last marks seen points.
 
     `shift` and `scale` (F,) standardise the features; they are set from the training set and saved with the weights.
@@ -41,12 +42,12 @@ class PoseNetwork(nn.Module):
         self.register_buffer("shift", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
+    @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
         """Return (B, n_embedded) features of the sequence."""
-        raise NotImplementedError
 
 
-class NetworkModel:
+class NetworkModel(ABC):
     """A registered model around a `PoseNetwork`; see `backends.base.BehaviourModel`. A subclass says which network and which plan.
 
     Works for any T >= 1, any V >= 1 and C = 2, 3 or 4; which keypoints are read is chosen from the training set. With `mirror` left
@@ -60,7 +61,7 @@ class NetworkModel:
         self.mirror = mirror
         self.plan = plan or TrainingPlan()
         self.history: TrainingHistory | None = None
-        self.teacher: nn.Module | None = None
+        self.teacher: PoseNetwork | None = None
         self._network: PoseNetwork | None = None
         self._config: dict[str, Any] = {}
 
@@ -68,25 +69,40 @@ class NetworkModel:
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
         """Train from scratch by the plan. See `BehaviourModel.fit`."""
+        return self._train(None, self.plan, sequences, classes, seed, progress)
+
+    def _train(
+        self,
+        start: PoseNetwork | None,
+        plan: TrainingPlan,
+        sequences: SequenceSet,
+        classes: Sequence[str] | None,
+        seed: int,
+        progress: Progress | None,
+    ) -> Self:
+        """Go on with the network `start`, or a new one, by `plan`."""
         self.classes, usable = check_training(sequences, classes)
         pose = check_poses(sequences.pose)[usable]
         label, group = encode_labels(sequences.label[usable], self.classes), sequences.group[usable]
         self._configure(pose)
         features, targets = self._prepare(pose), torch.from_numpy(label)
         mirrored = self._find_mirror()
-        held = torch.from_numpy(choose_validation(label, group, share=self.plan.val_share, seed=seed))
+        held = torch.from_numpy(choose_validation(label, group, share=plan.val_share, seed=seed))
         with isolate_random(seed) as generator:
-            self._build()
+            if start is None:
+                self._build()
+            else:
+                self._network = start
             network = self._require_network()
             standardise(network, features[~held])
             self.history = train_classifier(
                 network,
                 (features[~held], targets[~held]),
                 (features[held], targets[held]) if held.any() else None,
-                plan=self.plan,
+                plan=plan,
                 generator=generator,
                 augment=partial(self._augment, mirror=mirrored),
-                on_epoch=None if progress is None else lambda e, t, v: progress(self._report(e, t, v)),
+                on_epoch=None if progress is None else lambda e, t, v: progress(self._report(plan, e, t, v)),
                 teacher=self.teacher,
             )
         return self
@@ -171,8 +187,9 @@ class NetworkModel:
         """Return a training batch (B, T, V', F) as the network is to see it this time."""
         return augment_batch(batch, generator, mirror=mirror)
 
+    @abstractmethod
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseNetwork:
-        raise NotImplementedError
+        """Return an untrained network for (B, T, n_nodes, n_features) features."""
 
     def _require_network(self) -> PoseNetwork:
         if self._network is None:
@@ -185,8 +202,8 @@ class NetworkModel:
     def _batches(self, poses: NDArray[np.float32]) -> list[Tensor]:
         return [self._prepare(poses[i : i + _CHUNK]) for i in range(0, len(poses), _CHUNK)]
 
-    def _report(self, epoch: int, train_loss: float, val_loss: float | None) -> EpochReport:
-        return EpochReport(epoch=epoch, n_epochs=self.plan.epochs, train_loss=train_loss, val_loss=val_loss, model=self)
+    def _report(self, plan: TrainingPlan, epoch: int, train_loss: float, val_loss: float | None) -> EpochReport:
+        return EpochReport(epoch=epoch, n_epochs=plan.epochs, train_loss=train_loss, val_loss=val_loss, model=self)
 
 
 def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: Sequence[int] | None = None) -> Tensor:

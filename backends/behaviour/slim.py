@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from attrs import evolve
@@ -19,6 +19,7 @@ from torch import nn
 from backends.base import EpochReport, Progress
 from backends.behaviour.drn_lstm import DrnLstm, PoseDrnLstm
 from backends.behaviour.lstm import SEED_A
+from backends.behaviour.network import PoseNetwork
 from backends.compress import adapt_shapes, slim_to
 from backends.training import TrainingPlan
 from schemas.sequences import SequenceSet
@@ -54,22 +55,20 @@ class SlimDrnLstm(DrnLstm):
     ) -> None:
         super().__init__(mirror=mirror, plan=plan)
         self.sparse, self.fine, self.gone = sparse, fine, gone
-        self._start: PoseDrnLstm | None = None
 
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
         """Train the whole network, slim it and fine-tune what is left. See `BehaviourModel.fit`."""
         self.teacher = None
-        self._go_on(None, self._stages[0], sequences, classes, seed, progress)
-        return (
-            self.fit_sparse(sequences, seed=seed, progress=progress).slim(self.gone).tune(sequences, seed=seed, progress=progress)
-        )
+        self._pass_stage(0, None, sequences, classes, seed, progress)
+        self.fit_sparse(sequences, seed=seed, progress=progress)
+        return self.slim(self.gone).tune(sequences, seed=seed, progress=progress)
 
     def fit_sparse(self, sequences: SequenceSet, *, seed: int = 0, progress: Progress | None = None) -> Self:
         """Let the trained network be the teacher, and a copy of it go on with sparse scales."""
         self.teacher = self._require_network()
-        return self._go_on(deepcopy(self.teacher), self._stages[1], sequences, self.classes, seed, progress)
+        return self._pass_stage(1, deepcopy(self.teacher), sequences, self.classes, seed, progress)
 
     def slim(self, gone: float) -> Self:
         """Take channels out until `gone` of the parameters of the trained network are gone."""
@@ -80,43 +79,30 @@ class SlimDrnLstm(DrnLstm):
 
     def tune(self, sequences: SequenceSet, *, seed: int = 0, progress: Progress | None = None) -> Self:
         """Fine-tune the slimmed network by the plan `fine`."""
-        return self._go_on(self._require_network(), self._stages[2], sequences, self.classes, seed, progress)
+        return self._pass_stage(2, self._require_network(), sequences, self.classes, seed, progress)
 
-    @property
-    def _stages(self) -> tuple[TrainingPlan, TrainingPlan, TrainingPlan]:
-        def shorten(plan: TrainingPlan) -> TrainingPlan:
-            return evolve(plan, epochs=max(1, round(plan.epochs * self.plan.epochs / SEED_A.epochs)))
-
-        return self.plan, self.sparse or shorten(SPARSE), self.fine or shorten(FINE)
-
-    def _go_on(
+    def _pass_stage(
         self,
-        network: nn.Module | None,
-        plan: TrainingPlan,
+        number: int,
+        start: PoseNetwork | None,
         sequences: SequenceSet,
         classes: Sequence[str] | None,
         seed: int,
         progress: Progress | None,
     ) -> Self:
-        """Train `network`, or a new one, by `plan`."""
-        stages = self._stages
-        before, total = sum(stage.epochs for stage in stages[: stages.index(plan)]), sum(stage.epochs for stage in stages)
+        """Train by one of the three plans, and tell of its epochs among those of all three."""
+
+        def shorten(plan: TrainingPlan) -> TrainingPlan:
+            return evolve(plan, epochs=max(1, round(plan.epochs * self.plan.epochs / SEED_A.epochs)))
+
+        plans = (self.plan, self.sparse or shorten(SPARSE), self.fine or shorten(FINE))
+        before, total = sum(plan.epochs for plan in plans[:number]), sum(plan.epochs for plan in plans)
 
         def tell(report: EpochReport) -> None:
             if progress is not None:
                 progress(evolve(report, epoch=before + report.epoch, n_epochs=total))
 
-        whole, self.plan, self._start = self.plan, plan, cast("PoseDrnLstm | None", network)
-        try:
-            return super().fit(sequences, classes=classes, seed=seed, progress=tell)
-        finally:
-            self.plan, self._start = whole, None
-
-    def _build(self) -> None:
-        if self._start is None:
-            super()._build()
-        else:
-            self._network = self._start
+        return self._train(start, plans[number], sequences, classes, seed, tell)
 
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseDrnLstm:
         network = super()._make_network(n_nodes, n_features, n_classes)

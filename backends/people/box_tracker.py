@@ -8,6 +8,7 @@ Sources: Zhang et al., ByteTrack, ECCV 2022 (arXiv 2110.06864); Cao et al., Obse
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ _SURE = 0.5
 """Score from which a detection may begin a track and is matched first, in [0, 1]."""
 
 
-class BoxTracker:
+class BoxTracker(ABC):
     """Keeps the tracks of one video by boxes; see `backends.people.base.PersonTracker`. Abstract: use a subclass.
 
     Args:
@@ -48,9 +49,9 @@ class BoxTracker:
         self._looked: list[tuple[int, float]] = []
         self._n_frames = 0
 
+    @abstractmethod
     def _open(self, **settings: Any) -> Any:
         """Return the library's tracker."""
-        raise NotImplementedError
 
     def carry(self, index: int, seconds: float, look: Look) -> None:
         """Go on to a frame; nobody is looked at."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curation.benchmarks import BenchResult
 from schemas.sequences import SequenceSet
 
-__all__ = ["CascadeRun", "bench_cascade", "describe_cascade", "draw_hands", "measure_cascade"]
+__all__ = ["CascadeRun", "HandLessons", "bench_cascade", "describe_cascade", "measure_cascade", "split_hands"]
 
 N_LESSONS, N_TEST, SECONDS, WINDOW, SHOTS, SIDE = 14, 4, 24.0, 2.0, 2, 40
 LEAST = 0.90
@@ -56,23 +56,19 @@ def measure_cascade(seed: int) -> CascadeRun:
     """Train `drn-lstm` on postures and the hand branch on hands of ten lessons, and ask both about four others."""
     from sklearn.metrics import f1_score
 
-    from backends.behaviour.cascade import LOWERED, Cascade, join_postures
+    from backends.behaviour.cascade import Cascade, join_postures
     from backends.behaviour.drn_lstm import DrnLstm
     from backends.behaviour.hand_images import HandModel
 
-    lessons, pictures = draw_hands(seed)
-    names = np.unique(lessons.group)
-    test = np.isin(lessons.group, np.random.default_rng(seed).permutation(names)[:N_TEST])
-    hand_of = {behaviour: hand for hand, behaviour in LOWERED.items()}
-    held = np.array([hand_of.get(name, "empty-handed") for name in lessons.label.tolist()])
-    posture = DrnLstm().fit(lessons.take(~test).with_labels(join_postures(lessons.label[~test])), seed=seed)
-    hand = HandModel().fit(pictures[~test].reshape(-1, *pictures.shape[2:]), np.repeat(held[~test], pictures.shape[1]), seed=seed)
-    probs, classes = Cascade(posture, hand).predict_proba(lessons.pose[test], pictures[test])
-    truth = lessons.label[test]
+    taught, asked = split_hands(seed)
+    posture = DrnLstm().fit(taught.lessons.with_labels(join_postures(taught.lessons.label)), seed=seed)
+    hand = HandModel().fit(*taught.list_shots(), seed=seed)
+    probs, classes = Cascade(posture, hand).predict_proba(asked.lessons.pose, asked.pictures)
+    truth = asked.lessons.label
     said = np.array(classes)[probs.argmax(axis=1)]
     pair = np.isin(truth, ("phone", "write"))
     phones = probs[:, classes.index("phone")] > probs[:, classes.index("write")]
-    alone = hand.predict_proba(pictures[test][pair].reshape(-1, *pictures.shape[2:])).reshape(pair.sum(), SHOTS, -1).mean(axis=1)
+    alone = hand.predict_proba(asked.list_shots()[0]).reshape(len(pair), SHOTS, -1).mean(axis=1)[pair]
     seen = alone[:, hand.classes.index("phone")] > alone[:, hand.classes.index("writing")]
     return CascadeRun(
         told=float((phones[pair] == (truth[pair] == "phone")).mean()),
@@ -83,8 +79,36 @@ def measure_cascade(seed: int) -> CascadeRun:
     )
 
 
-def draw_hands(seed: int) -> tuple[SequenceSet, NDArray[np.uint8]]:
-    """Return rendered lessons as poses (see `simulate_poses`) and (N, 2, 40, 40, 3) pictures of the hands, kept from run to run.
+@frozen(kw_only=True)
+class HandLessons:
+    """Lessons as poses, and (N, 2, 40, 40, 3) pictures of the hands in the same order."""
+
+    lessons: SequenceSet
+    pictures: NDArray[np.uint8]
+
+    def take(self, rows: NDArray[np.bool_]) -> HandLessons:
+        """Return those of the rows (N,)."""
+        return HandLessons(lessons=self.lessons.take(rows), pictures=self.pictures[rows])
+
+    def list_shots(self) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
+        """Return the pictures one by one, (2 N, 40, 40, 3), and what each hand does (2 N,)."""
+        from backends.behaviour.cascade import LOWERED
+
+        hand_of = {behaviour: hand for hand, behaviour in LOWERED.items()}
+        held = np.array([hand_of.get(name, "empty-handed") for name in self.lessons.label.tolist()])
+        return self.pictures.reshape(-1, *self.pictures.shape[2:]), np.repeat(held, self.pictures.shape[1])
+
+
+def split_hands(seed: int) -> tuple[HandLessons, HandLessons]:
+    """Return rendered lessons to learn from, and others to be asked about."""
+    hands = _read_hands(seed)
+    names = np.unique(hands.lessons.group)
+    test = np.isin(hands.lessons.group, np.random.default_rng(seed).permutation(names)[:N_TEST])
+    return hands.take(~test), hands.take(test)
+
+
+def _read_hands(seed: int) -> HandLessons:
+    """Return rendered lessons as poses (see `simulate_poses`) with pictures of the hands, kept from run to run.
 
     The hands are cut out where the estimator would put them, from drawn frames in mixed light.
     """
@@ -99,7 +123,7 @@ def draw_hands(seed: int) -> tuple[SequenceSet, NDArray[np.uint8]]:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
     with np.load(path, allow_pickle=False) as data:
         lessons = SequenceSet(pose=data["pose"], label=data["label"], group=data["group"], skeleton=data["skeleton"], fps=6.0)
-        return lessons, data["pictures"]
+        return HandLessons(lessons=lessons, pictures=data["pictures"])
 
 
 def _draw(seed: int, *, n_lessons: int = N_LESSONS, seconds: float = SECONDS) -> dict[str, NDArray[Any]]:

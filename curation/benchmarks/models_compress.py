@@ -71,7 +71,7 @@ def measure_drn_lstm(seed: int, curve: Sequence[float] = ()) -> list[SlimRun]:
     train, asked = lessons.take(~test), lessons.take(test)
     model = SlimDrnLstm(gone=GONE).fit(train, classes=lessons.classes, seed=seed)
     whole = deepcopy(model)
-    whole._network = model.teacher  # type: ignore[assignment]
+    whole._network = model.teacher
     runs = [_compare_models(whole, model, asked)]
     sparse = deepcopy(whole).fit_sparse(train, seed=seed) if curve else whole
     for gone in curve:
@@ -89,19 +89,14 @@ def _compare_models(whole: Any, slim: Any, asked: SequenceSet) -> SlimRun:
 
 def measure_hands(seed: int) -> SlimRun:
     """Train the hand branch on the hands of ten lessons, slim it, and ask both about four others."""
-    from backends.behaviour.cascade import LOWERED
     from backends.behaviour.hand_images import HandModel, prepare_pictures
-    from curation.benchmarks.models_cascade import N_TEST, draw_hands
+    from curation.benchmarks.models_cascade import split_hands
 
-    lessons, pictures = draw_hands(seed)
-    names = np.unique(lessons.group)
-    test = np.isin(lessons.group, np.random.default_rng(seed).permutation(names)[:N_TEST])
-    hand_of = {behaviour: hand for hand, behaviour in LOWERED.items()}
-    held = np.array([hand_of.get(name, "empty-handed") for name in lessons.label.tolist()])
-    shots, label = (pictures[~test].reshape(-1, *pictures.shape[2:]), np.repeat(held[~test], pictures.shape[1]))
+    taught, unseen = split_hands(seed)
+    shots, label = taught.list_shots()
     whole = HandModel().fit(shots, label, seed=seed)
     slim = whole.slim(shots, label, gone=GONE, seed=seed)
-    asked, truth = pictures[test].reshape(-1, *pictures.shape[2:]), np.repeat(held[test], pictures.shape[1])
+    asked, truth = unseen.list_shots()
     scores = [_score(model.predict_proba(asked), model.classes, truth) for model in (whole, slim)]
     inputs = prepare_pictures(np.resize(asked, (_BATCH, *asked.shape[1:])))
     return _describe_run("hand branch", GONE, scores, whole._require_network(), slim._require_network(), inputs)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def _record(settings: list[Any], stop: threading.Event) -> tuple[list[CaptureRes
 
     results, failed = [], []
     with ThreadPoolExecutor(len(settings)) as pool:
-        tell = lambda line: click.echo(line, err=True)  # noqa: E731
+        tell = partial(click.echo, err=True)
         futures = [pool.submit(capture_source, each, stop=stop, tell=tell) for each in settings]
         for each, future in zip(settings, futures, strict=True):
             try:
