@@ -146,6 +146,14 @@ class PersonTracker(Protocol):
         """
         ...
 
+    def trace_back(self, frames: Sequence[tuple[int, float, Look]]) -> None:
+        """Add to the tracks that the last detection began what earlier frames show of them.
+
+        Args:
+            frames: (index, seconds, landmark network on that frame), the latest first.
+        """
+        ...
+
     def list_lost(self, seconds: float) -> NDArray[np.float32]:
         """Return the boxes (N, 4) px of those who are out of sight, and whom no detection has looked for just now."""
         ...

@@ -9,6 +9,7 @@ Sources: Zhang et al., ByteTrack, ECCV 2022 (arXiv 2110.06864); Cao et al., Obse
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -74,6 +75,10 @@ class BoxTracker(ABC):
                 trail = self._trails.setdefault(number, Trail(number=number, seen_at=seconds))
                 trail.see(index, seconds, boxes[int(row)], found, int(row), self._looked)
         return len(self._trails) - n_before
+
+    def trace_back(self, frames: Sequence[tuple[int, float, Look]]) -> None:
+        """Do nothing: every frame has its own detection."""
+        return
 
     def list_lost(self, seconds: float) -> NDArray[np.float32]:
         """Return nobody: people are detected in every frame."""

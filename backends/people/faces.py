@@ -36,7 +36,7 @@ class FaceSettings:
     """
 
     least_place: float = 0.1
-    shorts: tuple[tuple[int, ...], ...] = ((192,), (576, 864))
+    shorts: tuple[tuple[int, ...], ...] = ((192,), (576, 864, 1152))
     descend: float = 3.0
     tiny: float = 28.0
     fine: int = 1440

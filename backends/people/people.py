@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
@@ -23,11 +24,13 @@ from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/10"
+PIPELINE = "blazepose-tiles/11"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _LEAST_FRAMES = 3
 _LEAST_CONFIRMED = 0.4
+_MOST_KEPT = 12
+"""Frames before a detection in which whoever it finds first is looked for: 75 MB at 1920x1080."""
 
 
 class PeopleFinder:
@@ -125,6 +128,7 @@ class Following:
         self._team, self._detect, self._make_tracker = team, detect, make_tracker
         self._schedule, self._stir = schedule, Stir()
         self._stirred: NDArray[np.float32] | None = None
+        self._before: deque[tuple[int, float, NDArray[np.uint8]]] = deque(maxlen=_MOST_KEPT)
         self._tracker: PersonTracker | None = None
 
     def look(self, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
@@ -136,7 +140,16 @@ class Following:
         self._stirred = self._stirred if stirred is None else stirred
         if tracker.needs_every_frame or self._schedule.is_due(seconds):
             self._detect_in(None, index, seconds, image)
-            return
+            tracker.trace_back([(i, t, partial(self._team.estimate_regions, frame)) for i, t, frame in reversed(self._before)])
+        else:
+            self._look_for_some(tracker, index, seconds, image)
+        if self._schedule.is_beginning:
+            self._before.append((index, seconds, image))
+        else:
+            self._before.clear()
+
+    def _look_for_some(self, tracker: PersonTracker, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
+        """Detect people where somebody has got out of sight, or something stirs, if it is time."""
         lost = tracker.list_lost(seconds)
         sought = lost if len(lost) or self._stirred is None else self._stirred[None]
         area = choose_area(sought, image.shape[1], image.shape[0]) if len(sought) else None

@@ -10,9 +10,12 @@ from backends.people.base import Area
 __all__ = ["SOONEST", "Schedule", "Stir", "choose_area"]
 
 SOONEST = 1.0
-"""Seconds between the first detections, and before one that looks for somebody out of sight."""
-_FIRST = 3
-"""So many detections come one after the other: they find whom one missed, and decide who is a person."""
+"""Seconds between the first two detections, and before one that looks for somebody out of sight."""
+_FIRST_WAITS = (0.0, SOONEST, 1.5)
+"""Seconds before each of the first detections: they find whom one missed, and decide who is a person.
+
+The third one comes when the first two-second window is on its way to the annotators.
+"""
 _CHANGE = 20
 """Grey levels by which a cell has changed, where sensors and codecs change less."""
 _LEAST_SHARE, _MOST_SHARE = 0.001, 0.5
@@ -27,10 +30,10 @@ _SHARES = (3, 2)
 class Schedule:
     """Waits longer while detections bring nobody new, and less as soon as they do.
 
-    The first three looks at the whole picture come `SOONEST` after the one before, or `every` where that is less. After one that
-    found somebody new, the next one comes `every` seconds later; after each other one the wait doubles, up to `rarest`. In between,
-    a part of the picture is looked at where somebody has got out of sight, at most once in `SOONEST`, or where something stirs and
-    nobody is followed, at most once in a quarter of `every`; the whole picture, if a part is not enough, in half of it.
+    The first three looks at the whole picture come at 0, 1 and 2.5 seconds, or `every` after each other where that is less. After
+    one that found somebody new, the next one comes `every` seconds later; after each other one the wait doubles, up to `rarest`. In
+    between, a part of the picture is looked at where somebody has got out of sight, at most once in `SOONEST`, or where something
+    stirs and nobody is followed, at most once in a quarter of `every`; the whole picture, if a part is not enough, in half of it.
 
     Args:
         every: seconds.
@@ -44,7 +47,13 @@ class Schedule:
 
     def is_due(self, seconds: float) -> bool:
         """Return whether to look at the whole picture now."""
-        return _have_passed(min(SOONEST, self._every) if self._n < _FIRST else self._wait, seconds - self._last_whole)
+        wait = min(_FIRST_WAITS[self._n], self._every) if self.is_beginning else self._wait
+        return _have_passed(wait, seconds - self._last_whole)
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the first looks at the whole picture are still to come."""
+        return self._n < len(_FIRST_WAITS)
 
     def may_look_for(self, seconds: float, *, lost: bool, whole: bool) -> bool:
         """Return whether somebody may be looked for now.
@@ -62,7 +71,7 @@ class Schedule:
         self._last = seconds
         if whole:
             self._n, self._last_whole = self._n + 1, seconds
-        if n_new or self._n <= _FIRST:
+        if n_new or self._n <= len(_FIRST_WAITS):
             self._wait = self._every
         elif whole:
             self._wait = min(2 * self._wait, self._rarest)

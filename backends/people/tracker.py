@@ -6,10 +6,10 @@ says where each body is in every frame, and only a detection every few seconds m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from attrs import define
 from numpy.typing import NDArray
 
 from backends.people.base import Area, PersonTrack
@@ -23,10 +23,11 @@ from backends.people.body import (
     share_parts,
 )
 from backends.people.covers import Cover, cover_people
+from backends.people.live import Live, continue_tracks
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
-from backends.people.trail import Trail
+from backends.people.trace_back import trace_back
 
 if TYPE_CHECKING:
     from backends.people.base import Look
@@ -34,12 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Tracker"]
 
 _LEAST_IOU = 0.25
-_LEAST_SCORE, _HOPELESS_SCORE = 0.5, 0.02
-"""From the first on the network is sure that a body is there; under the second it is sure that there is none."""
-_MOST_OF_BOX = 0.5
-_HARDLY_MOVED = 0.6
-_MUCH_LIKER = 0.2
-"""In IoU of boxes plus OKS of poses."""
+_LEAST_SCORE = 0.5
+"""From here on the network is sure that a body is there."""
 _STOOD_STILL = 0.85
 _CHANCES = 3
 """After so many detections the share that has confirmed a track says something."""
@@ -56,37 +53,6 @@ _SOUGHT_FOR = 1.0
 """Seconds after which one has to look again."""
 _RARER = 0.25
 """Who is out of sight is looked for by landmarks ever more rarely: each time a quarter later than the time since they were seen."""
-_LEAST_SIZE, _MOST_SIZE = 1.0, 1.5
-"""How far the region of a carried body may shrink or grow from its detection: with hidden legs it creeps smaller by itself.
-
-Chosen among seven settings on two rendered clips.
-"""
-
-
-@define(eq=False, kw_only=True)
-class _Live(Trail):
-    """A person being followed: where to look next, what was last seen, and home: box, pose and region last confirmed."""
-
-    region: NDArray[np.float64]
-    box: NDArray[np.float32]
-    pose: NDArray[np.float32]
-    size: float
-    home: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
-    n_confirmed: int = 1
-    n_chances: int = 1
-    best_share: float = 0.0
-    sought_at: float = -np.inf
-    next_look: float = -np.inf
-
-    @property
-    def share(self) -> float:
-        """Which share of the detections in its life have confirmed it; once there were a few, the best that it ever was."""
-        return max(self.best_share, self.n_confirmed / self.n_chances)
-
-    def go_home(self) -> None:
-        """Take back the last frame, and look next where a detection last confirmed it."""
-        self.forget_last()
-        self.box, self.pose, self.region = self.home[0], self.home[1], self.home[2].copy()
 
 
 class Tracker:
@@ -104,9 +70,9 @@ class Tracker:
     def __init__(self, width: int, height: int, *, lost_after: float) -> None:
         self._size = (width, height)
         self._lost_after = lost_after
-        self._live: list[_Live] = []
-        self._away: list[_Live] = []
-        self._ended: list[_Live] = []
+        self._live: list[Live] = []
+        self._away: list[Live] = []
+        self._ended: list[Live] = []
         self._looked: list[tuple[int, float]] = []
         self._next = 0
         self.n_frames = 0
@@ -139,11 +105,11 @@ class Tracker:
         self._drop_doubles(index)
         self._end(seconds)
 
-    def _follow(self, index: int, seconds: float, tracks: list[_Live], poses: Poses) -> list[_Live]:
+    def _follow(self, index: int, seconds: float, tracks: list[Live], poses: Poses) -> list[Live]:
         """See the tracks whose pose continues them; return the others."""
         boxes = boxes_from_poses(poses.pose_px, *self._size)
         good = look_like_people(poses.pose_px, poses.regions, *self._size)
-        good &= _continue(tracks, boxes, poses) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        good &= continue_tracks(tracks, boxes, poses) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         before = self._looked[-2][0] if len(self._looked) > 1 else -1
         lost = np.array([not track.is_seen_in(before) for track in tracks], bool)
         for i in [*np.flatnonzero(good & ~lost), *np.flatnonzero(good & lost)]:
@@ -200,18 +166,24 @@ class Tracker:
                 self._ended.append(track)
         return self._next - n_before
 
+    def trace_back(self, frames: Sequence[tuple[int, float, Look]]) -> None:
+        """Follow whoever the last detection began back through the frames before; see `PersonTracker.trace_back`."""
+        new = [track for track in self._live if track.n_seen == 1 and track.is_seen_in(self._now)]
+        trace_back(new, [track for track in self._live if track not in new], frames, self._size)
+
     def settle(self, *, least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         """Return what is certain by now and was not returned before, and forget it: a part each of some tracks, in order of start.
 
         All parts of a track together are what `finish` alone would have returned, whenever and however often this is called. Of a
-        live track that enough detections have confirmed, all but the last three frames are certain.
+        live track that enough detections have confirmed, all but the last three frames are certain: also of one that has had less
+        than three chances, if it were enough with the others missed.
         """
         parts = self._judge(self._ended, least_frames, least_confirmed)
         self._ended = []
         parts += [
             track.take(but=_UNCERTAIN)
             for track in [*self._live, *self._away]
-            if track.best_share >= least_confirmed and track.n_seen >= least_frames + _UNCERTAIN and track.n_open > _UNCERTAIN
+            if _is_confirmed(track, least_confirmed) and track.n_seen >= least_frames + _UNCERTAIN and track.n_open > _UNCERTAIN
         ]
         return sorted(parts, key=lambda part: part.number)
 
@@ -223,7 +195,7 @@ class Tracker:
         """
         return self._judge([*self._ended, *self._away, *self._live], least_frames, least_confirmed)
 
-    def _judge(self, tracks: list[_Live], least_frames: int, least_confirmed: float) -> list[PersonTrack]:
+    def _judge(self, tracks: list[Live], least_frames: int, least_confirmed: float) -> list[PersonTrack]:
         for track in tracks:
             if not track.is_seen_in(self._now) and _ends_in_doubt(track):
                 track.forget_last()
@@ -231,7 +203,7 @@ class Tracker:
         kept = [track for track in tracks if track.frames and track.n_seen >= need and track.share >= least_confirmed]
         return [track.take() for track in sorted(kept, key=lambda track: track.number)]
 
-    def _cover(self, tracks: list[_Live], regions: NDArray[np.float64]) -> list[Cover]:
+    def _cover(self, tracks: list[Live], regions: NDArray[np.float64]) -> list[Cover]:
         """Return what to paint over in the regions (N, 4) of N tracks: everybody else who is in sight."""
         if not tracks:
             return []
@@ -239,18 +211,18 @@ class Tracker:
         return cover_people(find_heads(np.stack([t.pose for t in tracks])), regions, np.array(seen).reshape(-1, 33, 4))
 
     @staticmethod
-    def _regions(tracks: list[_Live]) -> NDArray[np.float64]:
+    def _regions(tracks: list[Live]) -> NDArray[np.float64]:
         return np.array([track.region for track in tracks]).reshape(-1, 4)
 
     @staticmethod
     def _pair(
-        places: list[tuple[_Live, NDArray[np.float32], NDArray[np.float32]]],
+        places: list[tuple[Live, NDArray[np.float32], NDArray[np.float32]]],
         boxes: NDArray[np.float32],
         pose_px: NDArray[np.float32],
         rows: list[int],
         *,
         least: float,
-    ) -> dict[int, _Live]:
+    ) -> dict[int, Live]:
         """Return detection → track by places of tracks: by IoU of boxes, plus 1 where head or shoulders are the same."""
         from scipy.optimize import linear_sum_assignment
 
@@ -259,21 +231,21 @@ class Tracker:
         tracks, own_boxes, own_poses = zip(*places, strict=True)
         likeness = compute_ious(np.stack(own_boxes), boxes[rows]) + share_parts(np.stack(own_poses), pose_px[rows])
         pairs = sorted(zip(*linear_sum_assignment(-likeness), strict=True), key=lambda pair: -likeness[pair])
-        partner: dict[int, _Live] = {}
+        partner: dict[int, Live] = {}
         for place, column in pairs:
             if likeness[place, column] >= least and tracks[place] not in partner.values():
                 partner[rows[column]] = tracks[place]
         return partner
 
-    def _confirm(self, track: _Live, found: Poses, i: int) -> _Live:
+    def _confirm(self, track: Live, found: Poses, i: int) -> Live:
         if track in self._away:
             track.n_chances += 1
         track.n_confirmed += 1
         track.size = float(found.regions[i, 2])
         return track
 
-    def _start(self, seconds: float, found: Poses, boxes: NDArray[np.float32], i: int) -> _Live:
-        track = _Live(
+    def _start(self, seconds: float, found: Poses, boxes: NDArray[np.float32], i: int) -> Live:
+        track = Live(
             number=self._next,
             region=found.regions[i],
             box=boxes[i],
@@ -286,14 +258,12 @@ class Tracker:
         self._live.append(track)
         return track
 
-    def _see(self, track: _Live, index: int, seconds: float, poses: Poses, boxes: NDArray[np.float32], i: int) -> None:
+    def _see(self, track: Live, index: int, seconds: float, poses: Poses, boxes: NDArray[np.float32], i: int) -> None:
         if track in self._away:
             self._away.remove(track)
             self._live.append(track)
         track.see(index, seconds, boxes[i], poses, i, self._looked if seconds - track.seen_at <= self._lost_after else ())
-        track.region, track.box, track.pose = poses.regions[i].copy(), boxes[i], poses.pose_px[i]
-        track.sought_at, track.next_look = -np.inf, -np.inf
-        track.region[2] = np.clip(track.region[2], _LEAST_SIZE * track.size, _MOST_SIZE * track.size)
+        track.go_on(boxes[i], poses, i)
 
     def _drop_doubles(self, index: int) -> None:
         """Of two tracks on one body in this frame, one gives it back.
@@ -357,28 +327,15 @@ def _lies_in(area: Area, box_xyxy: NDArray[np.float32]) -> bool:
     return bool(area[0] <= x <= area[2] and area[1] <= y <= area[3])
 
 
-def _ends_in_doubt(track: _Live) -> bool:
+def _is_confirmed(track: Live, least: float) -> bool:
+    """Whether the track's share will be `least` whatever comes."""
+    return max(track.best_share, track.n_confirmed / max(track.n_chances, _CHANCES)) >= least
+
+
+def _ends_in_doubt(track: Live) -> bool:
     rows = track.last_two()
     if rows is None:
         return False
     (before, last), box = (track.poses[row] for row in rows), track.boxes[rows[0]]
     alike = compute_oks(before[None], last[None], np.prod(box[2:] - box[:2])[None])[0, 0]
     return bool(track.scores[rows[1]] < _LEAST_SCORE and alike < _STOOD_STILL)
-
-
-def _continue(tracks: list[_Live], boxes: NDArray[np.float32], poses: Poses) -> NDArray[np.bool_]:
-    """Return (N,): is each pose its track's person a moment later: same head, shoulders or box; sure, or hardly moved.
-
-    And not somebody else's, whom it is much liker.
-    """
-    if not tracks:
-        return np.zeros(0, bool)
-    own_boxes, own_poses = np.stack([track.box for track in tracks]), np.stack([track.pose for track in tracks])
-    areas = np.prod(np.maximum(own_boxes[:, 2:] - own_boxes[:, :2], 0), axis=1)
-    overlap, alike = compute_ious(boxes, own_boxes), compute_oks(own_poses, poses.pose_px, areas).T
-    near = (overlap >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
-    still, likeness = alike >= _HARDLY_MOVED, overlap + alike
-    near &= likeness >= likeness.max(axis=1, keepdims=True) - _MUCH_LIKER
-    sure, possible = poses.scores >= _LEAST_SCORE, poses.scores >= _HOPELESS_SCORE
-    result: NDArray[np.bool_] = near.diagonal() & (sure | (possible & still.diagonal()))
-    return result

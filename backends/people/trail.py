@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,22 @@ class Trail:
                     )
         self._add(frame, box, poses.pose_px[row], poses.world_m[row], float(poses.scores[row]), False)
         self.seen_before, self.seen_at = self.seen_at, seconds
+
+    def find_row(self, frame: int) -> int | None:
+        """Return the row of a frame that is not handed out and in which the person was seen."""
+        row = bisect_left(self.frames, frame)
+        return row if row < len(self.frames) and self.frames[row] == frame and not self.filled[row] else None
+
+    def begin_with(self, earlier: Trail, seconds: float) -> None:
+        """Put frames in which the person was seen before this trail's only one, given the latest first, at its beginning.
+
+        Args:
+            earlier: with at least one frame.
+            seconds: time of the first of them.
+        """
+        for column, before in zip(self.columns, earlier.columns, strict=True):
+            column[:0] = reversed(before)
+        self.seen_before = seconds
 
     def _add(self, *values: Any) -> None:
         for column, value in zip(self.columns, values, strict=True):

@@ -160,8 +160,29 @@ def test_who_comes_in_is_found_soon_though_the_room_was_still(astronaut):
     busy = empty.copy()
     busy[100:400, 200:500] = cv2.resize(astronaut, (300, 300), interpolation=cv2.INTER_AREA)
     with PeopleFinder(detect_every=4, detect_rarest=600) as finder:
-        (track,) = finder.process((i, i / 3, empty if i < 9 else busy) for i in range(16))
-    assert track.frames.tolist() == [12, 13, 14, 15]
+        (track,) = finder.process((i, i / 3, empty if i < 9 else busy) for i in range(18))
+    assert track.frames.tolist() == [14, 15, 16, 17]
+
+
+def test_who_is_found_by_a_later_look_is_followed_back_to_where_they_were_first_in_sight(astronaut):
+    empty = np.full_like(astronaut, 120)
+    with PeopleFinder() as finder:
+        (track,) = finder.process((i, i / 6, empty if i < 2 else astronaut) for i in range(12))
+        (whole,) = finder.process((i, i / 6, astronaut) for i in range(12))
+    assert track.frames.tolist() == list(range(2, 12))
+    assert not track.filled.any()
+    assert np.abs(track.pose_px[0, :13, :2] - whole.pose_px[2, :13, :2]).max() < 15
+
+
+def test_parts_are_given_out_once_two_looks_agree(astronaut):
+    with PeopleFinder() as finder:
+        following = finder.follow()
+        taken = []
+        for i in range(12):
+            following.look(i, i / 6, astronaut)
+            taken += [(i, part.frames.tolist()) for part in following.take()]
+    assert taken[0] == (6, [0, 1, 2, 3])
+    assert [frame for _, frames in taken for frame in frames] == list(range(9))
 
 
 @pytest.mark.parametrize("tracker", ["bytetrack", "oc-sort"])

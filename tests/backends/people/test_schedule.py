@@ -19,26 +19,26 @@ def run(schedule, seconds, *, new=lambda t: 0, lost=lambda t: False, stirred=lam
 
 
 def test_a_still_room_is_looked_at_ever_more_rarely():
-    assert run(Schedule(4, 16), 60)[0] == [0, 1, 2, 6, 14, 30, 46]
+    assert run(Schedule(4, 16), 60)[0] == [0, 1, 2.5, 6.5, 14.5, 30.5, 46.5]
 
 
 def test_somebody_new_brings_the_wait_back():
-    assert run(Schedule(4, 16), 40, new=lambda t: t == 14)[0] == [0, 1, 2, 6, 14, 18, 26]
+    assert run(Schedule(4, 16), 40, new=lambda t: t == 14.5)[0] == [0, 1, 2.5, 6.5, 14.5, 18.5, 26.5]
 
 
 def test_somebody_new_in_a_part_of_the_picture_brings_the_wait_back():
     whole, parts = run(Schedule(4, 16), 40, new=lambda t: t == 20, stirred=lambda t: t == 20)
-    assert (whole, parts) == ([0, 1, 2, 6, 14, 20.167, 28.167], [20])
+    assert (whole, parts) == ([0, 1, 2.5, 6.5, 14.5, 20.167, 28.167], [20])
 
 
 def test_where_something_stirs_a_part_is_looked_at_or_all_of_it_half_as_often():
-    assert run(Schedule(4, 16), 13, stirred=lambda t: 9 <= t < 11.5) == ([0, 1, 2, 6], [9, 10, 11])
-    assert run(Schedule(4, 16), 14, stirred=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2, 6, 9, 11], [])
+    assert run(Schedule(4, 16), 13, stirred=lambda t: 9 <= t < 11.5) == ([0, 1, 2.5, 6.5], [9, 10, 11])
+    assert run(Schedule(4, 16), 14, stirred=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2.5, 6.5, 9, 11], [])
 
 
 def test_for_whoever_is_lost_it_looks_at_once_but_no_two_times_in_a_second():
-    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5) == ([0, 1, 2, 6], [9, 10, 11])
-    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2, 6, 9, 10, 11], [])
+    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5) == ([0, 1, 2.5, 6.5], [9, 10, 11])
+    assert run(Schedule(4, 16), 13, lost=lambda t: 9 <= t < 11.5, fits=False) == ([0, 1, 2.5, 6.5, 9, 10, 11], [])
 
 
 @pytest.mark.parametrize(("every", "rarest", "times"), [(0.5, 0.5, [0, 0.5, 1, 1.5]), (0, 0, list(np.arange(12) / 6))])
@@ -47,7 +47,7 @@ def test_every_bounds_all_waits(every, rarest, times):
 
 
 def test_a_rarest_below_every_is_every():
-    assert run(Schedule(4, 1), 16)[0] == [0, 1, 2, 6, 10, 14]
+    assert run(Schedule(4, 1), 16)[0] == [0, 1, 2.5, 6.5, 10.5, 14.5]
     assert SOONEST == 1
 
 
