@@ -21,6 +21,7 @@ __all__ = [
     "fit_symmetric",
     "fit_weights",
     "measure_structure",
+    "sharpen_pairs",
     "spread_evenly",
 ]
 
@@ -33,6 +34,9 @@ _PRIOR_COUNT = 5.0
 _CHANCE, _CERTAIN = 1.0, 4.0
 _SHARP_FROM, _SHARP_AT = 5.0, 10.0
 _LEAK = 0.01
+_ONE_SIDED, _SURELY_ONE_SIDED = 0.5, 0.6
+_PAIRS_FROM, _PAIRS_AT = 5.0, 8.0
+_PAIRS_LEAK = 0.02
 
 
 def spread_evenly(rate: float, n_classes: int) -> Floats:
@@ -154,15 +158,47 @@ def estimate_noise(log_guess: Floats, labels: Labels, symmetric: Floats) -> Floa
     n_classes = log_guess.shape[1]
     counts = count_confident(log_guess, labels)
     structure = measure_structure(counts)
-    trust = float(np.clip((structure - _CHANCE) / (_CERTAIN - _CHANCE), 0, 1))
+    trust = _ramp(structure, _CHANCE, _CERTAIN)
     if trust == 0:
         return symmetric
     rate = (counts.sum() - np.trace(counts) + 0.5) / (counts.sum() + 1)
     seen = counts + _PRIOR_COUNT * spread_evenly(rate, n_classes)
     seen /= seen.sum(axis=1, keepdims=True)
     kept = np.diag(np.diag(seen))
-    sharp = 1 + float(np.clip((structure - _SHARP_FROM) / (_SHARP_AT - _SHARP_FROM), 0, 1))
+    sharp = 1 + _ramp(structure, _SHARP_FROM, _SHARP_AT)
     off = (seen - kept) ** sharp
     off *= (seen - kept).sum(axis=1, keepdims=True) / np.maximum(off.sum(axis=1, keepdims=True), 1e-300)
     pattern = (1 - _LEAK) * (kept + off) + _LEAK * spread_evenly(0.5, n_classes)
     return np.asarray((1 - trust) * symmetric + trust * pattern)
+
+
+def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
+    """Return T drawn towards pairs as far as `counts` show them: each class taken for one other, no two for the same, at one rate.
+
+    That a class is taken for another that is not taken for it cannot come from a guesser who confuses the two (that goes both
+    ways), and a few counts in every row, too few to be sure of any, are enough to match classes all at once. `noise` itself is
+    returned where wrong labels show no pattern, or go both ways.
+
+    Args:
+        noise: (K, K) T as it is known.
+        counts: (K, K) of (guessed class, given label), see `count_confident`.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    n_classes = len(counts)
+    off = counts * ~np.eye(n_classes, dtype=bool)
+    one_sided = float(np.maximum(off - off.T, 0).max(axis=1).sum() / max(off.sum(), 1))
+    trust = _ramp(one_sided, _ONE_SIDED, _SURELY_ONE_SIDED) * _ramp(measure_structure(counts), _PAIRS_FROM, _PAIRS_AT)
+    if trust == 0:
+        return noise
+    shares = off / (counts.sum(axis=1, keepdims=True) + 3)
+    rows, partners = linear_sum_assignment(shares - 10 * np.eye(n_classes), maximize=True)
+    found = float(off[rows, partners].sum())
+    rate = (found + 0.5) / (found + float(np.trace(counts)) + 1)
+    pairs = (1 - rate) * np.eye(n_classes)
+    pairs[rows, partners] += rate
+    return np.asarray((1 - trust) * noise + trust * ((1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0, 1))

@@ -10,7 +10,15 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.scoring.neighbours import Floats32
-from curation.scoring.noise import combine_opinions, compute_log_posterior, estimate_noise, fit_symmetric, fit_weights
+from curation.scoring.noise import (
+    combine_opinions,
+    compute_log_posterior,
+    count_confident,
+    estimate_noise,
+    fit_symmetric,
+    fit_weights,
+    sharpen_pairs,
+)
 
 __all__ = ["Refined", "assign_rows", "refine_labels"]
 
@@ -61,7 +69,8 @@ def refine_labels(
 
     First from the opinions alone. With features, two families of models (a ridge on random Fourier features: A. Rahimi, B. Recht,
     2007; extremely randomised trees, up to 20 000 samples) are then taught, out of fold and by group, on the posterior instead of
-    the labels: what the first look found wrong no longer misleads them.
+    the labels: what the first look found wrong no longer misleads them. If their guesses show that classes are taken for one other
+    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known.
 
     Args:
         labels: (N,) columns.
@@ -81,12 +90,18 @@ def refine_labels(
     folds = [assign_rows(groups, len(labels), seed + k) for k in range(_REPEATS if len(labels) <= _TREES_TAUGHT else 1)]
     if folds[0].max() == 0:
         return first
-    taught = np.exp(first.log_posterior)
-    heard = [*opinions, _STEEP * _teach(taught, folds, scaled, _fit_ridge, _TAUGHT)]
+    flat = None
     if len(labels) <= _MOST_FOR_TREES:
         flat = scaled if features is None else np.asarray(features, np.float32).reshape(len(labels), -1)
-        heard.append(np.log(np.maximum(_teach(taught, folds, flat, _fit_trees, _TREES_TAUGHT), _FLOOR)))
-    return _weigh(heard, labels, symmetric, fitted, first.log_guess)
+    heard = [*opinions, *_teach_both(first.log_posterior, folds, scaled, flat)]
+    second = _weigh(heard, labels, symmetric, fitted, first.log_guess)
+    noise = sharpen_pairs(second.noise, count_confident(second.log_guess, labels))
+    if noise is second.noise:
+        return second
+    posterior, _ = compute_log_posterior(first.log_guess, labels, noise)
+    heard += _teach_both(posterior, folds, scaled, flat)
+    third = _believe(heard, labels, noise, fitted)
+    return _believe(heard, labels, sharpen_pairs(second.noise, count_confident(third.log_guess, labels)), fitted)
 
 
 def assign_rows(groups: NDArray[Any] | None, n: int, seed: int) -> NDArray[np.int64]:
@@ -98,10 +113,13 @@ def assign_rows(groups: NDArray[Any] | None, n: int, seed: int) -> NDArray[np.in
 
 def _weigh(opinions: Sequence[Floats], labels: Labels, symmetric: Floats, fitted: NDArray[Any], before: Floats) -> Refined:
     """Estimate T from `before`, or from all opinions as one if they are several, then their weights, then T's posterior."""
-    start = np.ones(len(opinions))
-    blend = before if len(opinions) == 1 else combine_opinions(opinions, start)
+    blend = before if len(opinions) == 1 else combine_opinions(opinions, np.ones(len(opinions)))
     noise = estimate_noise(blend, labels, symmetric)
-    weights = fit_weights([opinion[fitted] for opinion in opinions], labels[fitted], noise, start)
+    return _believe(opinions, labels, noise, fitted)
+
+
+def _believe(opinions: Sequence[Floats], labels: Labels, noise: Floats, fitted: NDArray[Any]) -> Refined:
+    weights = fit_weights([opinion[fitted] for opinion in opinions], labels[fitted], noise, np.ones(len(opinions)))
     guess = combine_opinions(opinions, weights)
     posterior, _ = compute_log_posterior(guess, labels, noise)
     votes = np.stack([opinion.argmax(axis=1) for opinion in opinions])
@@ -109,6 +127,15 @@ def _weigh(opinions: Sequence[Floats], labels: Labels, symmetric: Floats, fitted
 
 
 Judge = Callable[[Floats32], Floats]
+
+
+def _teach_both(log_targets: Floats, folds: Sequence[NDArray[np.int64]], scaled: Floats32, flat: Floats32 | None) -> list[Floats]:
+    """Return what the ridge and, unless `flat` is None, the trees say that were taught on the targets, as logarithms (N, K)."""
+    targets = np.exp(log_targets)
+    said = [_STEEP * _teach(targets, folds, scaled, _fit_ridge, _TAUGHT)]
+    if flat is not None:
+        said.append(np.log(np.maximum(_teach(targets, folds, flat, _fit_trees, _TREES_TAUGHT), _FLOOR)))
+    return said
 
 
 def _teach(

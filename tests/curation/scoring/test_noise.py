@@ -11,6 +11,7 @@ from curation.scoring.noise import (
     fit_symmetric,
     fit_weights,
     measure_structure,
+    sharpen_pairs,
     spread_evenly,
 )
 
@@ -74,3 +75,24 @@ def test_counts_are_of_the_surest():
     probs = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10 + [[0.2, 0.8]] * 5)
     labels = np.array([0] * 9 + [1] + [1] * 10 + [1] * 5)
     assert count_confident(np.log(probs), labels).tolist() == [[9, 1], [0, 5]]
+
+
+def test_pairs_are_matched_all_at_once_even_where_a_class_was_never_guessed():
+    counts = 60 * pair_noise(0.3, 6)
+    counts[2] = 0
+    flat = spread_evenly(0.3, 6)
+    np.testing.assert_allclose(sharpen_pairs(flat, counts), pair_noise(0.3, 6), atol=0.03)
+    assert sharpen_pairs(flat, counts).sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("way", ["both ways", "to all", "nowhere"])
+def test_where_wrong_labels_do_not_go_one_way_nothing_is_matched(way):
+    pairs = np.kron(np.eye(3), [[0.7, 0.3], [0.3, 0.7]])
+    counts = {"both ways": 60 * pairs, "to all": 60 * spread_evenly(0.3, 6), "nowhere": 60 * np.eye(6)}[way]
+    noise = spread_evenly(0.3, 6)
+    assert sharpen_pairs(noise, counts) is noise
+
+
+def test_of_two_classes_nothing_is_matched():
+    noise = spread_evenly(0.3, 2)
+    assert sharpen_pairs(noise, np.array([[90.0, 60.0], [0.0, 90.0]])) is noise
