@@ -13,9 +13,9 @@ Floats = NDArray[np.float64]
 
 _PLAIN, _PATTERNED = 0.10, 0.24
 _SURE, _UNSURE = 0.06, 0.12
-_TEMPER = 0.6
+_TEMPER = 0.8
 _EDGE = 1e-9
-"""Confusabilities, doubts, and what follows from them: chosen on rendered and real poses and digits, seeds 100 and 101 alone."""
+"""Confusabilities, doubts, and what follows from them: chosen on rendered and real poses and digits, seeds 100 to 103 alone."""
 
 
 def measure_confusability(noise: Floats) -> float:

@@ -176,8 +176,8 @@ def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
     """Return T drawn towards pairs as far as `counts` show them: each class taken for one other, no two for the same, at one rate.
 
     That a class is taken for another that is not taken for it cannot come from a guesser who confuses the two (that goes both
-    ways), and a few counts in every row, too few to be sure of any, are enough to match classes all at once. `noise` itself is
-    returned where wrong labels show no pattern, or go both ways.
+    ways), and a few counts in every row, too few to be sure of any, are enough to match classes all at once. The rate is that of
+    all labels in `counts` that differ. `noise` itself is returned where wrong labels show no pattern, or go both ways.
 
     Args:
         noise: (K, K) T as it is known.
@@ -193,8 +193,7 @@ def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
         return noise
     shares = off / (counts.sum(axis=1, keepdims=True) + 3)
     rows, partners = linear_sum_assignment(shares - 10 * np.eye(n_classes), maximize=True)
-    found = float(off[rows, partners].sum())
-    rate = (found + 0.5) / (found + float(np.trace(counts)) + 1)
+    rate = (float(off.sum()) + 0.5) / (float(counts.sum()) + 1)
     pairs = (1 - rate) * np.eye(n_classes)
     pairs[rows, partners] += rate
     return np.asarray((1 - trust) * noise + trust * ((1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)))

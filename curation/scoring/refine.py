@@ -101,7 +101,7 @@ def refine_labels(
     posterior, _ = compute_log_posterior(first.log_guess, labels, noise)
     heard += _teach_both(posterior, folds, scaled, flat)
     third = _believe(heard, labels, noise, fitted)
-    return _believe(heard, labels, sharpen_pairs(second.noise, count_confident(third.log_guess, labels)), fitted)
+    return _believe(heard, labels, sharpen_pairs(noise, count_confident(third.log_guess, labels)), fitted)
 
 
 def assign_rows(groups: NDArray[Any] | None, n: int, seed: int) -> NDArray[np.int64]:
