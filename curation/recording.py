@@ -82,7 +82,8 @@ class ClipRecorder:
         if tracks:
             self._desk.arrays.write_part(self._clip.id, self._n_parts, tracks)
             self._n_parts += 1
-        self._commit(people, [int(np.searchsorted(self._lasts, person.track.frames[-1])) for person in people], UNFINISHED)
+        complete = np.searchsorted(self._lasts, [person.track.frames[-1] for person in people], side="right")
+        self._commit(people, complete.tolist(), UNFINISHED)
 
     def finish(self, problem: str | None = None) -> None:
         """Record the end of the clip: the tubelets of its last windows, and the problem because of which it ended early."""

@@ -16,6 +16,7 @@ from curation.cli.common import emit_result, json_option, show_progress, workspa
 if TYPE_CHECKING:
     from curation.config import Workspace
     from curation.preannotate import PreannotateProgress, PreannotateResult
+    from curation.proposals import Proposer
     from curation.readings import ReadResult
     from curation.store import Catalogue
 
@@ -86,7 +87,6 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
     worked on is set aside with its reason (exit 1), and tried again by the next run.
     """
     from curation import preannotate as work
-    from curation.batch import load_champion_proposer
     from curation.engines import ENGINES
     from curation.proposals import load_proposer
     from curation.store import ArrayStore, Catalogue
@@ -98,17 +98,24 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
         arrays = ArrayStore(workspace.folder("arrays"))
         given = load_proposer(model) if model else None
         if repropose:
-            proposer = given or load_champion_proposer(workspace, catalogue)
+            proposer = given or _load_champion(workspace, catalogue)
             new = work.repropose(workspace, catalogue, arrays, proposer=proposer)
             emit_result(f"{new} new proposals by {proposer.name} {proposer.version}", {"proposals": new}, as_json=as_json)
             return
         with _show_board() as progress:
-            load = given or partial(load_champion_proposer, workspace, catalogue)
+            load = given or partial(_load_champion, workspace, catalogue)
             result = work.preannotate(workspace, catalogue, arrays, proposer=load, progress=progress, **how)
         read = _read_closely(workspace, catalogue, how)
     line = f"{_describe(result)}; {read.faces} faces and {read.hands} hands read" if read.clips else _describe(result)
     emit_result(line, {**_to_data(result), "faces": read.faces, "hands": read.hands}, as_json=as_json)
     _exit_with([*result.set_aside, *read.set_aside])
+
+
+def _load_champion(workspace: Workspace, catalogue: Catalogue) -> Proposer:
+    """Return the model in use; what that needs is imported here, when the workers are busy already."""
+    from curation.batch import load_champion_proposer
+
+    return load_champion_proposer(workspace, catalogue)
 
 
 def _read_closely(workspace: Workspace, catalogue: Catalogue, how: dict[str, Any]) -> ReadResult:

@@ -29,7 +29,7 @@ _Frame = tuple[int, float, NDArray[np.uint8]]
 _STEP_EVERY = 8
 _PART_SECONDS = 30.0
 """How much of a clip a part holds. The first part comes as soon as the first window can be cut."""
-_SETTLED_AFTER = 4
+_SETTLED_AFTER = 3
 """Frames after which a window's last frame is certain; see `backends.people.tracker.Tracker.settle`."""
 _FOLLOWED_OVER = 2.0
 """Seconds of lost recording after which whoever is seen is somebody new, as for somebody out of sight."""

@@ -207,7 +207,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("moment", "n_files", "n_tubelets"), [("part 0", 0, 0), ("part 1", 0, 2), ("whole", 1, 2)])
+@pytest.mark.parametrize(("moment", "n_files", "n_tubelets"), [("part 0", 0, 0), ("part 1", 0, 2), ("whole", 1, 4)])
 def test_dying_between_arrays_and_rows_loses_nothing(place, done, tiny_lessons, small_model, tmp_path, moment, n_files, n_tubelets):
     add_media(place.workspace, place.catalogue, tiny_lessons[:2])
     script = tmp_path / "dying.py"
