@@ -82,8 +82,9 @@ class Prober:
         context = get_context("forkserver")
         context.set_forkserver_preload([__name__, "av", "PIL.Image"])
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
+        self._process = process
         theirs.close()
         self._connection = ours
         return ours
