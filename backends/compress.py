@@ -74,7 +74,7 @@ def _has_states(graph: Any, group: Any) -> bool:
     return any(isinstance(dep.target.module, nn.LSTM) and graph.is_out_channel_pruning_fn(dep.handler) for dep, _ in group)
 
 
-def slim_to(network: _Network, example: Tensor, *, gone: float = 0.88, floor: float | None = None) -> _Network:
+def slim_to(network: _Network, example: Tensor, *, gone: float = 0.84, floor: float | None = None) -> _Network:
     """Return a copy slimmed by the least ratio, to a hundredth, that takes at least the share `gone` of its parameters.
 
     Without a `floor`, it is 0.5 √(1 − gone): were all layers alike, each would keep √(1 − gone) of its channels; with the paper's

@@ -85,7 +85,7 @@ class Trainer:
         self.network.train()
         job, total = self.job, 0.0
         inputs, targets = job.train
-        order = torch.randperm(len(targets), generator=job.generator)
+        order = torch.cat([torch.randperm(len(targets), generator=job.generator) for _ in range(job.plan.passes)])
         batches = order.split(job.plan.batch_size)  # type: ignore[no-untyped-call]
         least = 2 * self.team.size
         for rows in batches if len(batches) == 1 else [rows for rows in batches if len(rows) >= least]:
@@ -93,7 +93,7 @@ class Trainer:
             total += self._step(batch, targets[rows], None if job.annotated is None else job.annotated[rows]) * len(rows)
         self.network.eval()
         self.team.average_buffers(self.network)
-        return self.team.agree((total / len(targets),))[0]
+        return self.team.agree((total / len(order),))[0]
 
     def _step(self, batch: Tensor, targets: Tensor, annotated: Tensor | None) -> float:
         """Take one step and return this member's part of the batch's mean loss."""
@@ -206,7 +206,7 @@ def _choose_schedule(network: nn.Module, plan: TrainingPlan, n_batches: int) -> 
 
 
 def _count_batches(job: TrainingJob) -> int:
-    return -(-len(job.train[1]) // job.plan.batch_size)
+    return -(-len(job.train[1]) * job.plan.passes // job.plan.batch_size)
 
 
 def _choose_criterion(job: TrainingJob, machine: Machine) -> Criterion:

@@ -32,11 +32,13 @@ class TrainingPlan:
 
     `loss`, `beta`, `tau` and `smoothing`: see `backends.training_losses`. `gamma_l1` is the weight of Σ|γ| over all batch norms (Z.
     Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", ICCV 2017, eq. 1). `optimiser` "sgd" has
-    momentum 0.9. With a teacher, its answers have the share `taught` of the loss and the labels the rest.
+    momentum 0.9. With a teacher, its answers have the share `taught` of the loss and the labels the rest. An epoch goes through the
+    training set `passes` times, each time with other draws of the augmentation.
     """
 
     epochs: int = 100
     batch_size: int = 32
+    passes: int = 1
     lr: float = 1e-3
     lr_factor: float = 0.5
     lr_patience: int = 2

@@ -19,6 +19,7 @@ MODELS = Registry(
         "cnn-lstm-motion": "backends.behaviour.cnn_lstm_motion:CnnLstmMotion",
         "default": "backends.behaviour.default:Default",
         "drn-lstm": "backends.behaviour.drn_lstm:DrnLstm",
+        "drn-lstm-slim": "backends.behaviour.slim:SlimDrnLstm",
         "extra-trees": "backends.behaviour.trees:ExtraTrees",
         "logreg": "backends.behaviour.logreg:LogisticModel",
         "lstm": "backends.behaviour.lstm:Lstm",

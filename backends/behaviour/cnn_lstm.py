@@ -5,20 +5,31 @@ to 24 of MediaPipe, input (max_frames, 24, 3) = x, y, confidence; TimeDistribute
 flatten, LSTM(128), Dense with L2, Dropout 0.6, softmax; Adam on cross-entropy, early stopping with patience 3 on the validation
 loss, learning rate × 0.5 after 2 flat epochs down to 1e-6, batches of 32, at most 100 epochs (`TrainingPlan`'s defaults). The
 paper does not say how wide the convolutions and the dense layer are: here 32 and 64 maps, 64 units. Coordinates are relative to
-the person, as several sit in a picture; where there is no confidence, 1 marks seen points.
+the person, as several sit in a picture; where there is no confidence, 1 marks seen points. Nor does it say whether clips were
+augmented: here they are, lightly, and the fewer there are, the more variants of each make an epoch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 import torch
+from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backends.base import Progress
 from backends.behaviour.network import NetworkModel, PoseNetwork
 from backends.behaviour.normalise import list_nodes
+from backends.training import TrainingPlan
+from schemas.sequences import SequenceSet
 
 __all__ = ["CnnLstm", "PoseCnnLstm"]
+
+_FRAMES_AN_EPOCH, _MOST_PASSES = 96_000, 8
+"""An epoch shows at most so many frames, and each sequence at least once."""
 
 
 class PoseCnnLstm(PoseNetwork):
@@ -73,15 +84,26 @@ class PoseCnnLstm(PoseNetwork):
 
 
 class CnnLstm(NetworkModel):
-    """The registered model `cnn-lstm`: whole groups (about 15 % of the sequences) decide when to stop; nothing is augmented."""
+    """The registered model `cnn-lstm`: whole groups (about 15 % of the sequences) decide when to stop.
+
+    A plan of 0 passes [default] means as many as the training set is small (see the module).
+    """
 
     name = "cnn-lstm"
 
+    def __init__(self, *, mirror: bool = True, plan: TrainingPlan | None = None) -> None:
+        super().__init__(mirror=mirror, plan=plan or TrainingPlan(passes=0))
+
+    def fit(
+        self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
+    ) -> Self:
+        """Train from scratch by the plan. See `BehaviourModel.fit`."""
+        n_frames = sequences.pose.shape[0] * sequences.pose.shape[1]
+        passes = self.plan.passes or min(max(_FRAMES_AN_EPOCH // max(n_frames, 1), 1), _MOST_PASSES)
+        return self._train(None, evolve(self.plan, passes=passes), sequences, classes, seed, progress)
+
     def _choose_nodes(self, pose: NDArray[np.float32]) -> list[int]:
         return list_nodes(pose.shape[2])
-
-    def _augment(self, batch: Tensor, generator: torch.Generator, mirror: tuple[int, ...] | None) -> Tensor:
-        return batch
 
     def _make_network(self, n_nodes: int, n_features: int, n_classes: int) -> PoseCnnLstm:
         return PoseCnnLstm(n_nodes=n_nodes, n_features=n_features, n_classes=n_classes)

@@ -104,7 +104,7 @@ class HandModel:
         return self
 
     def slim(
-        self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_], *, gone: float = 0.88, seed: int = 0
+        self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_], *, gone: float = 0.84, seed: int = 0
     ) -> HandModel:
         """Return a model with at least the share `gone` of the parameters less, by network slimming (see `backends.compress`).
 

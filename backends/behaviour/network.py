@@ -176,7 +176,8 @@ class NetworkModel(ABC):
 
     def _prepare(self, poses: NDArray[np.float32]) -> Tensor:
         """Return (N, T, V', F) features of what is read of the poses."""
-        return torch.from_numpy(normalise_poses(poses, depth=self._config["depth"])[:, :, self._config["nodes"]])
+        features = normalise_poses(poses, depth=self._config["depth"])
+        return torch.from_numpy(features.take(self._config["nodes"], axis=2))
 
     def _find_mirror(self) -> tuple[int, ...] | None:
         """Return the counterpart of every node that is read, or None where left and right are not to be swapped."""

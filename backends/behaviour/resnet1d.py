@@ -58,6 +58,17 @@ def make_entry(n_in: int, channels: int) -> nn.Sequential:
     )
 
 
+def _convolve_frames(frames: Tensor, weight: Tensor) -> Tensor:
+    """Return the convolution (B, T, C) over time of frames (B, T, I) with weights (C, I, 3), zeros beyond both ends.
+
+    As one product of matrices: frames stay as they lie in memory, and what it takes is in proportion to C.
+    """
+    parts = frames @ weight.permute(1, 2, 0).flatten(1)
+    before, here, after = parts.chunk(3, dim=2)
+    pad = nn.functional.pad
+    return here + pad(before, (0, 0, 1, 0))[:, :-1] + pad(after, (0, 0, 0, 1))[:, 1:]
+
+
 class PoseResNet1d(FramesNetwork):
     """Two convolutions, pooling, three residual blocks, a convolution, the mean over time, Dense(64) with ReLU, (B, K) logits."""
 
@@ -97,7 +108,7 @@ class PoseResNet1d(FramesNetwork):
             found: Tensor = self.entry(self.flatten_frames(features).transpose(1, 2))
         else:
             weight = self.fold_standard(cast("nn.Conv1d", self.entry[0]).weight)
-            found = self.entry[1:](nn.functional.conv1d(features.flatten(2).transpose(1, 2), weight, padding=1))
+            found = self.entry[1:](_convolve_frames(features.flatten(2), weight).transpose(1, 2))
         return found
 
     def forward(self, features: Tensor) -> Tensor:

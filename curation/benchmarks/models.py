@@ -52,8 +52,8 @@ class Run:
 def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> BenchResult:
     """Train and measure every model of `MODELS_MEASURED`, or those named in `parts`, on `rounds` sets of rendered lessons.
 
-    The part "three" is seed D's network on its three classes; "grouped-only" leaves out the random column; "cascade" is posture and
-    hands together, alone; "compress" is network slimming, alone.
+    The part "three" is seed D's network on its three classes, from three times as many lessons; "grouped-only" leaves out the
+    random column; "cascade" is posture and hands together, alone; "compress" is network slimming, alone.
 
     Raises:
         UnknownName: if a part is none of these and no model.
@@ -79,21 +79,22 @@ def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> Be
             found[name].append(measure_model(make, lessons, seed=number, random="grouped-only" not in parts))
             sys.stderr.write(f"seed {number}: {name} {_say(found[name][-1])}\n")
         if not asked:
-            chosen = lessons.take(np.isin(lessons.label, THREE))
+            many = make_lessons(number, n_lessons=3 * N_LESSONS)
+            chosen = many.take(np.isin(many.label, THREE))
             three.append(measure_model(MODELS.load("cnn-lstm"), chosen, seed=number, random=False))
             sys.stderr.write(f"seed {number}: cnn-lstm on three classes {_say(three[-1])}\n")
     return describe_models(found, three)
 
 
-def make_lessons(seed: int) -> SequenceSet:
-    """Return 18 rendered lessons of six students over 24 s as an estimator would see them, kept from run to run."""
+def make_lessons(seed: int, *, n_lessons: int = N_LESSONS) -> SequenceSet:
+    """Return rendered lessons of six students over 24 s as an estimator would see them, kept from run to run."""
     from curation.render import simulate_poses
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "bench"
-    path = cache / f"poses-{N_LESSONS}-lessons-{_SECONDS:g}-s-{seed}.npz"
+    path = cache / f"poses-{n_lessons}-lessons-{_SECONDS:g}-s-{seed}.npz"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        write_sequences(path, simulate_poses(seed=1000 + seed, lessons=N_LESSONS, seconds=_SECONDS))
+        write_sequences(path, simulate_poses(seed=1000 + seed, lessons=n_lessons, seconds=_SECONDS))
     return read_sequences(path)
 
 

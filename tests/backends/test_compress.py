@@ -8,7 +8,7 @@ import torch
 from attrs import evolve
 from torch import nn
 
-from backends.behaviour import hand_images
+from backends.behaviour import hand_images, load_model
 from backends.behaviour.drn_lstm import PoseDrnLstm
 from backends.behaviour.hand_images import HANDS, HandModel
 from backends.behaviour.lstm import SEED_A
@@ -126,14 +126,16 @@ def test_the_slim_model_is_a_sixth_and_is_saved(sequence_factory, tmp_path):
     data = sequence_factory(64, n_groups=4)
     epochs = []
     plans = (evolve(SEED_A, epochs=3), evolve(SPARSE, epochs=2), evolve(FINE, epochs=4))
-    model = SlimDrnLstm(plan=plans[0], sparse=plans[1], fine=plans[2]).fit(
+    model = SlimDrnLstm(plan=plans[0], sparse=plans[1], fine=plans[2], gone=0.85).fit(
         data, progress=lambda r: epochs.append((r.epoch, r.n_epochs))
     )
     assert epochs == [(i, 9) for i in range(1, 10)]
     whole = PoseDrnLstm(n_nodes=len(model._config["nodes"]), n_features=model._config["n_channels"] + 1, n_classes=8)
     assert count_parameters(model._require_network()) <= 0.15 * count_parameters(whole) == 0.15 * count_parameters(model.teacher)
     model.save(tmp_path, {})
-    loaded = SlimDrnLstm.load(tmp_path)
+    assert json.loads((tmp_path / "card.json").read_text())["config"]["gone"] >= 0.85
+    loaded = load_model(tmp_path)
+    assert isinstance(loaded, SlimDrnLstm)
     np.testing.assert_allclose(loaded.predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
     with pytest.raises(ModelError):
         type(model).load(tmp_path / "nowhere")

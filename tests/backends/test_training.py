@@ -52,6 +52,22 @@ def test_training_stops_early_and_keeps_the_best_weights():
     assert abs(loss - history.val_loss[history.best - 1]) < 1e-6
 
 
+def test_an_epoch_of_several_passes_shows_every_sample_so_often():
+    shown = []
+
+    def watch(batch, generator):
+        shown.append(batch[:, 0].clone())
+        return batch
+
+    with isolate_random(0) as generator:
+        plan = TrainingPlan(epochs=2, passes=3, batch_size=7, schedule="one-cycle", lr=1e-3)
+        data = (torch.arange(10.0)[:, None], torch.arange(10) % 2)
+        history = train_classifier(nn.Linear(1, 2), data, None, plan=plan, generator=generator, augment=watch)
+    assert len(history.train_loss) == 2
+    counts = torch.bincount(torch.cat(shown).long(), minlength=10)
+    assert counts.tolist() == [6] * 10
+
+
 def test_without_validation_the_training_loss_decides():
     x, y = torch.eye(4), torch.arange(4) % 2
     with isolate_random(0) as g:

@@ -7,6 +7,7 @@ import torch
 from backends.behaviour import MODELS, load_model, load_proposer
 from backends.behaviour.cnn_lstm_motion import CnnLstmMotion as CnnLstm
 from backends.behaviour.network import NetworkModel
+from backends.behaviour.resnet1d import PoseResNet1d
 from backends.training import TrainingPlan
 from schemas.errors import InvalidField, ModelError, NotEnoughData, UnknownName
 
@@ -99,6 +100,33 @@ def test_training_leaves_global_random_state_and_threads_alone(sequence_factory)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
     assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002
+
+
+def test_the_fewer_frames_there_are_the_more_variants_make_an_epoch_of_seed_d(sequence_factory, monkeypatch):
+    asked = []
+
+    def note(self, start, plan, *_):
+        asked.append(plan.passes)
+        return self
+
+    monkeypatch.setattr(NetworkModel, "_train", note)
+    for n_frames in (12, 32, 320):
+        data = sequence_factory(1000, n_groups=4, n_frames=n_frames)
+        MODELS.load("cnn-lstm")().fit(data)
+        MODELS.load("cnn-lstm")(plan=SHORT).fit(data)
+    assert asked == [8, 1, 3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 12])
+def test_frames_convolved_as_one_product_are_the_convolution(n_frames):
+    network = PoseResNet1d(n_nodes=5, n_features=4, n_classes=3).eval()
+    network.shift[:-1], network.scale[:-1] = torch.tensor([0.3, -0.2, 0.1]), torch.tensor([0.5, 2.0, 1.5])
+    features = torch.randn(6, n_frames, 5, 4)
+    features[..., -1] = (features[..., -1] > 0).float()
+    features = features * features[..., -1:]
+    trained = network.enter(features).detach()
+    with torch.no_grad():
+        np.testing.assert_allclose(network.enter(features), trained, atol=1e-5)
 
 
 def test_another_seed_gives_another_network(sequence_factory):
