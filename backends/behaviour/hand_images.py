@@ -109,7 +109,8 @@ class HandModel:
         """Return a model with at least the share `gone` of the parameters less, by network slimming (see `backends.compress`).
 
         A copy of the network goes on by `SPARSE`, loses its least important channels and is fine-tuned by `FINE`; this model
-        teaches both.
+        teaches both. On rendered lessons (`bench models --part compress`, seeds 0 to 2) 84.8 % of the parameters and 39 % of the
+        time gone cost 2.8 points of macro-F1 (-0.9 to 5.5), where seed A lost none.
 
         Raises:
             ModelError: if the model is not trained.
