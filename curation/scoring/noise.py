@@ -177,7 +177,8 @@ def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
 
     That a class is taken for another that is not taken for it cannot come from a guesser who confuses the two (that goes both
     ways), and a few counts in every row, too few to be sure of any, are enough to match classes all at once. The rate is that of
-    all labels in `counts` that differ. `noise` itself is returned where wrong labels show no pattern, or go both ways.
+    all labels in `counts` that differ. A class never seen labelled as its match keeps its row of `noise`: it was matched only
+    because others were. `noise` itself is returned where wrong labels show no pattern, or go both ways.
 
     Args:
         noise: (K, K) T as it is known.
@@ -196,7 +197,9 @@ def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
     rate = (float(off.sum()) + 0.5) / (float(counts.sum()) + 1)
     pairs = (1 - rate) * np.eye(n_classes)
     pairs[rows, partners] += rate
-    return np.asarray((1 - trust) * noise + trust * ((1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)))
+    pairs = (1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)
+    believed = trust * (off[rows, partners] > 0)[:, None]
+    return np.asarray((1 - believed) * noise + believed * pairs)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -100,8 +100,7 @@ def refine_labels(
         return second
     posterior, _ = compute_log_posterior(first.log_guess, labels, noise)
     heard += _teach_both(posterior, folds, scaled, flat)
-    third = _believe(heard, labels, noise, fitted)
-    return _believe(heard, labels, sharpen_pairs(noise, count_confident(third.log_guess, labels)), fitted)
+    return _believe(heard, labels, noise, fitted)
 
 
 def assign_rows(groups: NDArray[Any] | None, n: int, seed: int) -> NDArray[np.int64]:
@@ -119,6 +118,7 @@ def _weigh(opinions: Sequence[Floats], labels: Labels, symmetric: Floats, fitted
 
 
 def _believe(opinions: Sequence[Floats], labels: Labels, noise: Floats, fitted: NDArray[Any]) -> Refined:
+    """Fit the opinions' weights under T, then T's posterior."""
     weights = fit_weights([opinion[fitted] for opinion in opinions], labels[fitted], noise, np.ones(len(opinions)))
     guess = combine_opinions(opinions, weights)
     posterior, _ = compute_log_posterior(guess, labels, noise)
