@@ -26,7 +26,7 @@ from backends.behaviour.normalise import list_nodes
 from backends.training import TrainingPlan
 from schemas.sequences import SequenceSet
 
-__all__ = ["CnnLstm", "PoseCnnLstm"]
+__all__ = ["CnnLstm", "PoseCnnLstm", "count_passes"]
 
 _FRAMES_AN_EPOCH, _MOST_PASSES = 96_000, 8
 """An epoch shows at most so many frames, and each sequence at least once."""
@@ -83,24 +83,32 @@ class PoseCnnLstm(PoseNetwork):
         return (self.dense.weight**2).sum()
 
 
+def count_passes(n_frames: int) -> int:
+    """Return how often an epoch goes through a training set of so many frames in all: the smaller it is, the more variants."""
+    return min(max(_FRAMES_AN_EPOCH // max(n_frames, 1), 1), _MOST_PASSES)
+
+
 class CnnLstm(NetworkModel):
     """The registered model `cnn-lstm`: whole groups (about 15 % of the sequences) decide when to stop.
 
-    A plan of 0 passes [default] means as many as the training set is small (see the module).
+    Args:
+        mirror: see `NetworkModel`.
+        plan: how it is trained [default: `TrainingPlan`'s, with `count_passes` of the training set].
     """
 
     name = "cnn-lstm"
 
     def __init__(self, *, mirror: bool = True, plan: TrainingPlan | None = None) -> None:
-        super().__init__(mirror=mirror, plan=plan or TrainingPlan(passes=0))
+        super().__init__(mirror=mirror, plan=plan)
+        self._is_planned = plan is not None
 
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
         """Train from scratch by the plan. See `BehaviourModel.fit`."""
-        n_frames = sequences.pose.shape[0] * sequences.pose.shape[1]
-        passes = self.plan.passes or min(max(_FRAMES_AN_EPOCH // max(n_frames, 1), 1), _MOST_PASSES)
-        return self._train(None, evolve(self.plan, passes=passes), sequences, classes, seed, progress)
+        if not self._is_planned:
+            self.plan = evolve(self.plan, passes=count_passes(sequences.pose.shape[0] * sequences.pose.shape[1]))
+        return super().fit(sequences, classes=classes, seed=seed, progress=progress)
 
     def _choose_nodes(self, pose: NDArray[np.float32]) -> list[int]:
         return list_nodes(pose.shape[2])

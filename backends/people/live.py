@@ -8,14 +8,14 @@ import numpy as np
 from attrs import define, evolve
 from numpy.typing import NDArray
 
-from backends.people.body import compute_ious, compute_oks, share_parts
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, look_like_people, share_parts
 from backends.people.pose import Poses
 from backends.people.trail import Trail
 
-__all__ = ["Live", "continue_tracks"]
+__all__ = ["SURE", "Live", "continue_tracks"]
 
-_LEAST_SCORE, _HOPELESS_SCORE = 0.5, 0.02
-"""From the first on the network is sure that a body is there; under the second it is sure that there is none."""
+SURE, _HOPELESS = 0.5, 0.02
+"""Scores. From the first on the landmark network is sure that a body is there; under the second it is sure that there is none."""
 _MOST_OF_BOX = 0.5
 _HARDLY_MOVED = 0.6
 _MUCH_LIKER = 0.2
@@ -63,19 +63,20 @@ class Live(Trail):
         self.box, self.pose, self.region = self.home[0], self.home[1], self.home[2].copy()
 
 
-def continue_tracks(tracks: Sequence[Live], boxes: NDArray[np.float32], poses: Poses) -> NDArray[np.bool_]:
-    """Return (N,): is each pose its track's person a moment later: same head, shoulders or box; sure, or hardly moved.
+def continue_tracks(tracks: Sequence[Live], poses: Poses, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return boxes (N, 4) px of poses, and (N,): is each its track's person a moment later, in a frame of this width and height.
 
-    And not somebody else's, whom it is much liker.
+    They are people, with the same head, shoulders or box; sure, or hardly moved; and not somebody else, whom they are much liker.
     """
+    boxes = boxes_from_poses(poses.pose_px, *size)
     if not tracks:
-        return np.zeros(0, bool)
+        return boxes, np.zeros(0, bool)
     own_boxes, own_poses = np.stack([track.box for track in tracks]), np.stack([track.pose for track in tracks])
     areas = np.prod(np.maximum(own_boxes[:, 2:] - own_boxes[:, :2], 0), axis=1)
     overlap, alike = compute_ious(boxes, own_boxes), compute_oks(own_poses, poses.pose_px, areas).T
     near = (overlap >= _MOST_OF_BOX) | share_parts(poses.pose_px, own_poses)
     still, likeness = alike >= _HARDLY_MOVED, overlap + alike
     near &= likeness >= likeness.max(axis=1, keepdims=True) - _MUCH_LIKER
-    sure, possible = poses.scores >= _LEAST_SCORE, poses.scores >= _HOPELESS_SCORE
-    result: NDArray[np.bool_] = near.diagonal() & (sure | (possible & still.diagonal()))
-    return result
+    sure, possible = poses.scores >= SURE, poses.scores >= _HOPELESS
+    good = look_like_people(poses.pose_px, poses.regions, *size) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes, good & near.diagonal() & (sure | (possible & still.diagonal()))

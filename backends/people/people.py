@@ -77,7 +77,8 @@ class PeopleFinder:
         """Return the tracks of the people, in the order in which they appear. Equal frames give equal tracks.
 
         Args:
-            frames: (index, seconds, RGB image (H, W, 3) uint8), indices and seconds increasing, one size of image; any sampling: a
+            frames: (index, seconds, RGB image (H, W, 3) uint8), indices and seconds increasing, one size of image, which is kept
+                for a moment and must not be written to; any sampling: a
                 person must not move further than about half their size from one frame to the next.
 
         Raises:

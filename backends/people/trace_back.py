@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.people.body import boxes_from_poses, find_heads, look_like_people
+from backends.people.body import find_heads
 from backends.people.covers import cover_people
-from backends.people.live import Live, continue_tracks
+from backends.people.live import SURE, Live, continue_tracks
 from backends.people.search import find_doubles
 
 if TYPE_CHECKING:
     from backends.people.base import Look
 
 __all__ = ["trace_back"]
-
-_LEAST_SCORE = 0.5
-"""Of the landmark network: nothing before a frame says that somebody was there, so it must be sure."""
 
 
 def trace_back(
@@ -63,11 +60,9 @@ def _follow(
     regions, own = np.array([shadow.region for shadow in shadows]), np.stack([shadow.pose for shadow in shadows])
     covers = cover_people(find_heads(own), regions, np.concatenate([own, other_poses]))
     found = look(regions, covers)
-    boxes = boxes_from_poses(found.pose_px, *size)
-    good = (found.scores >= _LEAST_SCORE) & look_like_people(found.pose_px, found.regions, *size)
-    good &= continue_tracks(shadows, boxes, found) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, good = continue_tracks(shadows, found, size)
     seen = []
-    for i in np.flatnonzero(good).tolist():
+    for i in np.flatnonzero(good & (found.scores >= SURE)).tolist():  # nothing before this frame says that somebody was there
         with_this = np.vstack([other_boxes, boxes[i : i + 1]]), np.concatenate([other_poses, found.pose_px[i : i + 1]])
         if not find_doubles(*with_this)[-1, :-1].any():
             other_boxes, other_poses = with_this

@@ -19,11 +19,10 @@ from backends.people.body import (
     compute_oks,
     find_heads,
     find_torsos,
-    look_like_people,
     share_parts,
 )
 from backends.people.covers import Cover, cover_people
-from backends.people.live import Live, continue_tracks
+from backends.people.live import SURE, Live, continue_tracks
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Tracker"]
 
 _LEAST_IOU = 0.25
-_LEAST_SCORE = 0.5
-"""From here on the network is sure that a body is there."""
 _STOOD_STILL = 0.85
 _CHANCES = 3
 """After so many detections the share that has confirmed a track says something."""
@@ -107,9 +104,7 @@ class Tracker:
 
     def _follow(self, index: int, seconds: float, tracks: list[Live], poses: Poses) -> list[Live]:
         """See the tracks whose pose continues them; return the others."""
-        boxes = boxes_from_poses(poses.pose_px, *self._size)
-        good = look_like_people(poses.pose_px, poses.regions, *self._size)
-        good &= continue_tracks(tracks, boxes, poses) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, good = continue_tracks(tracks, poses, self._size)
         before = self._looked[-2][0] if len(self._looked) > 1 else -1
         lost = np.array([not track.is_seen_in(before) for track in tracks], bool)
         for i in [*np.flatnonzero(good & ~lost), *np.flatnonzero(good & lost)]:
@@ -298,7 +293,7 @@ class Tracker:
 
     def list_known(self, index: int) -> Poses:
         """Return the people seen for sure in this frame, their regions of the size that a detection last gave them."""
-        sure = [track for track in self._live if track.is_seen_in(index) and track.scores[-1] >= _LEAST_SCORE]
+        sure = [track for track in self._live if track.is_seen_in(index) and track.scores[-1] >= SURE]
         if not sure:
             return Poses.empty()
         regions = self._regions(sure)
@@ -338,4 +333,4 @@ def _ends_in_doubt(track: Live) -> bool:
         return False
     (before, last), box = (track.poses[row] for row in rows), track.boxes[rows[0]]
     alike = compute_oks(before[None], last[None], np.prod(box[2:] - box[:2])[None])[0, 0]
-    return bool(track.scores[rows[1]] < _LEAST_SCORE and alike < _STOOD_STILL)
+    return bool(track.scores[rows[1]] < SURE and alike < _STOOD_STILL)

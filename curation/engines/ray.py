@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class RayEngine:
         if not tasks:
             return
         with join_cluster(self.workers, self.address) as n_cores:
-            hire = lambda: _Worker(stage, dict(options or {}))  # noqa: E731 - a name for what the crew calls
+            hire = partial(_Worker, stage, dict(options or {}))
             yield from run_crew(tasks, size=self.workers or n_cores, hire=hire, wait=_wait_for_any)
 
 

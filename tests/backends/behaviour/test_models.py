@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 from backends.behaviour import MODELS, load_model, load_proposer
+from backends.behaviour.cnn_lstm import count_passes
 from backends.behaviour.cnn_lstm_motion import CnnLstmMotion as CnnLstm
 from backends.behaviour.network import NetworkModel
 from backends.behaviour.resnet1d import PoseResNet1d
@@ -102,19 +104,18 @@ def test_training_leaves_global_random_state_and_threads_alone(sequence_factory)
     assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002
 
 
-def test_the_fewer_frames_there_are_the_more_variants_make_an_epoch_of_seed_d(sequence_factory, monkeypatch):
-    asked = []
+@pytest.mark.parametrize(("n_frames", "passes"), [(0, 8), (12_000, 8), (32_000, 3), (96_000, 1), (320_000, 1)])
+def test_the_fewer_frames_there_are_the_more_variants_make_an_epoch_of_seed_d(n_frames, passes):
+    assert count_passes(n_frames) == passes
 
-    def note(self, start, plan, *_):
-        asked.append(plan.passes)
-        return self
 
-    monkeypatch.setattr(NetworkModel, "_train", note)
-    for n_frames in (12, 32, 320):
-        data = sequence_factory(1000, n_groups=4, n_frames=n_frames)
-        MODELS.load("cnn-lstm")().fit(data)
-        MODELS.load("cnn-lstm")(plan=SHORT).fit(data)
-    assert asked == [8, 1, 3, 1, 1, 1]
+def test_a_plan_that_is_given_says_how_many_variants_make_an_epoch(sequence_factory):
+    data, model = sequence_factory(16, n_groups=4), MODELS.load("cnn-lstm")
+    planned = model(plan=SHORT).fit(data)
+    assert planned.plan.passes == SHORT.passes == 1
+    few = model()
+    few.plan = evolve(few.plan, epochs=1)
+    assert few.fit(data).plan.passes == 8
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 12])
