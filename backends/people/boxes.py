@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,11 +65,10 @@ class BoxFinder:
     def __init__(self, model: BoxModel) -> None:
         self._model = model
 
-    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> Iterator[Place]:
-        """Yield the places, best first."""
+    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> list[list[Place]]:
+        """Return the places, best first, all at once."""
         boxes, scores = self._model.find_boxes(image_rgb)
-        for i in np.argsort(-scores, kind="stable"):
-            yield BoxPlace(score=float(scores[i]), box_xyxy=boxes[i])
+        return [[BoxPlace(score=float(scores[i]), box_xyxy=boxes[i]) for i in np.argsort(-scores, kind="stable")]]
 
     def close(self) -> None:
         """Free the network."""

@@ -19,7 +19,7 @@ from backends.people.base import Area
 from backends.people.body import compute_ious
 from backends.people.bundles import find_bundle
 from backends.people.networks import THREADS, LiteNetwork, compute_sigmoid
-from backends.people.tflite_edit import make_dense
+from backends.people.tflite_edit import make_dense, resize_dense
 
 __all__ = ["BODIES", "FACES", "DenseNetwork", "DenseSpec", "Finds", "blend_finds", "suppress_finds"]
 
@@ -70,7 +70,7 @@ class DenseNetwork:
 
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
-        self._model = find_bundle(spec.bundle).read_bytes()
+        self._model = make_dense(find_bundle(spec.bundle).read_bytes())
         self._threads = THREADS.get()
         self._networks: OrderedDict[tuple[int, int], LiteNetwork] = OrderedDict()
 
@@ -115,7 +115,7 @@ class DenseNetwork:
         """Return the network for a canvas (height, width); the sizes used last are kept."""
         key = (size[0], size[1])
         if key not in self._networks:
-            self._networks[key] = LiteNetwork(make_dense(self._model, *key), threads=self._threads)
+            self._networks[key] = LiteNetwork(resize_dense(self._model, *key), threads=self._threads)
             if len(self._networks) > _MOST_CANVASES:
                 self._networks.popitem(last=False)[1].close()
         self._networks.move_to_end(key)

@@ -12,8 +12,8 @@ from backends.people.base import Area
 from backends.people.dense import FACES, DenseNetwork, Finds, suppress_finds
 from backends.people.detector import PlaceDetector
 from backends.people.places import FacePlace, Place
-from backends.people.pose import PoseEstimator
 from backends.people.search import Search
+from backends.people.team import PoseTeam
 from backends.people.tiles import BodyFinder, TileSettings
 
 __all__ = ["FaceDetector", "FaceFinder", "FaceSettings", "find_crowd"]
@@ -49,7 +49,7 @@ class FaceFinder:
         self.settings = settings or FaceSettings()
         self._network = DenseNetwork(FACES)
 
-    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> Iterator[Place]:
+    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> Iterator[list[Place]]:
         """Yield the places, coarse to fine, best first; what `search` has found so far decides whether finer is worth it."""
         side = min(image_rgb.shape[:2])
         last = np.inf
@@ -60,7 +60,7 @@ class FaceFinder:
             finds = suppress_finds([self._look(image_rgb, short, search.area) for short in group])
             if group is self.settings.shorts[-1]:
                 finds = self._look_closer(image_rgb, finds, self.settings.tiny / group[-1] * side, search.area)
-            yield from _list_places(finds)
+            yield _list_places(finds)
 
     def _look(self, image: NDArray[np.uint8], short: int, area: Area | None) -> Finds:
         return self._network.find(image, short=short, least=self.settings.least_place, area=area)
@@ -92,20 +92,21 @@ def find_crowd(finds: Finds, tiny: float, shape: tuple[int, ...], area: Area | N
     return crowd if crowd[2] - crowd[0] > tiny and crowd[3] - crowd[1] > tiny else None
 
 
-def _list_places(finds: Finds) -> Iterator[FacePlace]:
-    """Yield the places, sure ones first, of these whoever is lower in the picture, and so in front, first."""
+def _list_places(finds: Finds) -> list[Place]:
+    """Return the places, sure ones first, of these whoever is lower in the picture, and so in front, first."""
     middles = (finds.boxes_xyxy[:, :2] + finds.boxes_xyxy[:, 2:]) / 2
     sizes = _HEAD_BY_FACE * (finds.boxes_xyxy[:, 2:] - finds.boxes_xyxy[:, :2]).max(axis=1, initial=0)
     heads = np.column_stack([middles, sizes])[finds.scores >= _SURE]
+    places: list[Place] = []
     for i in np.lexsort([-middles[:, 1], finds.scores < _SURE]):
         apart = np.linalg.norm(heads[:, :2] - middles[i], axis=1) > _OTHER * np.maximum(heads[:, 2], sizes[i])
-        yield FacePlace(score=float(finds.scores[i]), box_xyxy=finds.boxes_xyxy[i], nose=finds.points[i, 2], others=heads[apart])
+        box, nose = finds.boxes_xyxy[i], finds.points[i, 2]
+        places.append(FacePlace(score=float(finds.scores[i]), box_xyxy=box, nose=nose, others=heads[apart]))
+    return places
 
 
 class FaceDetector(PlaceDetector):
     """Finds every person in one image by face, then by body. A context manager; one instance belongs to one thread."""
 
-    def __init__(
-        self, estimator: PoseEstimator | None = None, faces: FaceSettings | None = None, bodies: TileSettings | None = None
-    ) -> None:
-        super().__init__([FaceFinder(faces), BodyFinder(bodies)], estimator)
+    def __init__(self, team: PoseTeam | None = None, faces: FaceSettings | None = None, bodies: TileSettings | None = None) -> None:
+        super().__init__([FaceFinder(faces), BodyFinder(bodies)], team)

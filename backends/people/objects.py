@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from backends.people.boxes import BoxFinder, BoxSettings, read_checked, suppress_boxes
 from backends.people.bundles import quiet_native
 from backends.people.detector import PlaceDetector
-from backends.people.pose import PoseEstimator
 from backends.people.tasks import to_task_image
+from backends.people.team import PoseTeam
 from schemas.errors import ModelError
 
 __all__ = ["ObjectDetector", "ObjectModel"]
@@ -57,5 +57,5 @@ class ObjectDetector(PlaceDetector):
 
     needs_network: ClassVar[bool] = True
 
-    def __init__(self, estimator: PoseEstimator | None = None, network: BoxSettings | None = None) -> None:
-        super().__init__([BoxFinder(ObjectModel(network or BoxSettings()))], estimator)
+    def __init__(self, team: PoseTeam | None = None, network: BoxSettings | None = None) -> None:
+        super().__init__([BoxFinder(ObjectModel(network or BoxSettings()))], team)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from backends.people.boxes import BoxFinder, BoxSettings, find_person_class, read_checked, suppress_boxes
 from backends.people.detector import PlaceDetector
-from backends.people.pose import PoseEstimator
+from backends.people.team import PoseTeam
 from schemas.errors import ModelError
 
 __all__ = ["InputLayout", "OnnxDetector", "OnnxModel", "read_layout"]
@@ -193,5 +193,5 @@ class OnnxDetector(PlaceDetector):
 
     needs_network: ClassVar[bool] = True
 
-    def __init__(self, estimator: PoseEstimator | None = None, network: BoxSettings | None = None) -> None:
-        super().__init__([BoxFinder(OnnxModel(network or BoxSettings()))], estimator)
+    def __init__(self, team: PoseTeam | None = None, network: BoxSettings | None = None) -> None:
+        super().__init__([BoxFinder(OnnxModel(network or BoxSettings()))], team)

@@ -68,10 +68,10 @@ class PeopleFinder:
         self._plan = partial(Schedule, detect_every, detect_rarest)
         before = THREADS.set(threads)
         try:
-            self._detector: PersonDetector = open_detector(detector, network)
+            self._team = PoseTeam(threads)
+            self._detector: PersonDetector = open_detector(detector, network, self._team)
         finally:
             THREADS.reset(before)
-        self._team = PoseTeam(threads)
 
     def process(self, frames: Iterable[tuple[int, float, NDArray[np.uint8]]]) -> list[PersonTrack]:
         """Return the tracks of the people, in the order in which they appear. Equal frames give equal tracks.

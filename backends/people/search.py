@@ -1,25 +1,20 @@
-"""The second look: of all places where a body may be, keep the people, each once."""
+"""Of all places where a body may be, keep the people, each once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.people.base import Area, Detections
-from backends.people.body import (
-    boxes_from_poses,
-    compute_ious,
-    compute_oks,
-    find_heads,
-    find_torsos,
-    look_like_people,
-    share_parts,
-)
-from backends.people.covers import cover_people
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, share_parts
 from backends.people.places import Place
-from backends.people.pose import PoseEstimator, Poses
+from backends.people.pose import Poses
+from backends.people.second_look import DOUBT, STEEPEST, Finding, SecondLook
+from backends.people.team import PoseTeam
 
 __all__ = ["Search", "find_doubles"]
 
@@ -29,13 +24,10 @@ _SMALLER, _TINY = 0.6, 0.35
 _MUCH_SURER = 0.15
 _SURE, _SPECK = 0.55, 0.3
 _SAME_SIZE = 1.67
-_DOUBT, _STAYS = 0.25, 0.3
-"""A detector in doubt: its score; and how far the shoulders may move from one look to the next, by the diameter of the head."""
-_CERTAIN = 0.8
-"""Score of the landmark network, in two looks that show the same, from which on it need not be quite where it was seen."""
 _REFUSED = 0.05
 """Two places closer than this by their regions' side are one: half a face, as its region is ten faces high."""
-_STEEPEST = np.deg2rad(80)
+_AHEAD = 1
+"""So many more places are under way than there are networks: the next one is at hand when one is done."""
 
 
 def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.bool_]:
@@ -48,7 +40,7 @@ def find_doubles(boxes_xyxy: NDArray[Any], pose_px: NDArray[Any]) -> NDArray[np.
 
 
 class Search:
-    """The people found so far in one image, best place first; `try_place` looks at one more place.
+    """The people found so far in one image, best place first; `try_places` looks at more places.
 
     Two networks must agree: the detector says where a body, a face or a box is, and the landmark network, which knows nothing of
     that, must find a person there who has it in the right place and in proportion. Cloth, furniture and parts of a large body do
@@ -56,7 +48,7 @@ class Search:
 
     Args:
         image_rgb: (H, W, 3) uint8.
-        estimator: the landmark network.
+        team: landmark networks.
         least: from this score of the landmark network on, in [0, 1], a body counts.
         known: people whose landmarks in this image are known. Who is seen again where they are is not looked at closer; who is not
             seen again is not among the result.
@@ -66,14 +58,14 @@ class Search:
     def __init__(
         self,
         image_rgb: NDArray[np.uint8],
-        estimator: PoseEstimator,
+        team: PoseTeam,
         *,
         least: float,
         known: Poses | None = None,
         area: Area | None = None,
     ) -> None:
         self.area = area
-        self._image, self._estimator, self._least = image_rgb, estimator, least
+        self._team, self._second_look = team, SecondLook(image_rgb, least)
         self._height, self._width = image_rgb.shape[:2]
         self._poses = Poses.empty() if known is None else known
         self._boxes = boxes_from_poses(self._poses.pose_px, self._width, self._height)
@@ -85,11 +77,44 @@ class Search:
         """Which (N,) of the people a detector has seen in this image; the others are known from before."""
         return self._places > 0
 
-    def try_place(self, place: Place) -> bool:
-        """Look at a place; return whether a new person was there."""
-        if abs(place.regions[0, 3]) > _STEEPEST or self._sees_again(place) or self._explains(place) or self._was_refused(place):
+    def try_places(self, places: Sequence[Place]) -> list[bool]:
+        """Look at places one after the other; return of each whether a new person was there.
+
+        The team looks ahead of the place whose turn it is. What it finds counts unless somebody found in between would be painted
+        over there: the people do not depend on the size of the team.
+        """
+        ahead: dict[int, Callable[[], Finding]] = {}
+        coming = iter(enumerate(places))
+        return [self._take(place, self._look_ahead(number, ahead, coming)) for number, place in enumerate(places)]
+
+    def _look_ahead(
+        self, number: int, ahead: dict[int, Callable[[], Finding]], coming: Iterator[tuple[int, Place]]
+    ) -> Callable[[], Finding] | None:
+        """Have the next places looked at that are not settled by now; return what waits for the one of this number, if it was."""
+        most = self._team.size + _AHEAD if self._team.size > 1 else 0
+        while len(ahead) < most and (upcoming := next(coming, None)):
+            if upcoming[0] >= number and not self._is_settled(upcoming[1]):
+                ahead[upcoming[0]] = self._begin(upcoming[1])
+        return ahead.pop(number, None)
+
+    def _begin(self, place: Place) -> Callable[[], Finding]:
+        return self._team.begin(partial(self._second_look.find, place, self._poses.pose_px))
+
+    def _is_settled(self, place: Place) -> bool:
+        """Whether a place need not be looked at."""
+        steep = abs(place.regions[0, 3]) > STEEPEST
+        return bool(steep or self._find_again(place).any() or self._explains(place) or self._was_refused(place))
+
+    def _take(self, place: Place, wait: Callable[[], Finding] | None) -> bool:
+        """Take what is at a place; return whether that is a new person."""
+        settled = self._is_settled(place)
+        self._places[self._find_again(place)] = place.score
+        if settled:
             return False
-        found = self._settle(place)
+        finding = wait() if wait else None
+        if finding is None or not finding.holds(place, self._poses.pose_px):
+            finding = self._begin(place)()
+        found = finding.body
         if found is None:
             self._refused.append(_describe(place))
             return False
@@ -124,63 +149,16 @@ class Search:
             world_m=poses.world_m,
         )
 
-    def _sees_again(self, place: Place) -> bool:
-        """Whether the place shows somebody known, both networks together are sure of them, and they are as large as they were."""
-        if self._seen.all():
-            return False
+    def _find_again(self, place: Place) -> NDArray[np.bool_]:
+        """Return whom (N,) known the place shows: both networks together are sure of them, and they are as large as they were."""
+        if self._seen.all() or abs(place.regions[0, 3]) > STEEPEST:
+            return np.zeros(len(self._places), bool)
         ratio = place.regions[0, 2] / self._poses.regions[:, 2]
-        again = place.may_show(self._poses.pose_px, self._boxes) & (ratio < _SAME_SIZE) & (ratio > 1 / _SAME_SIZE)
+        again: NDArray[np.bool_] = (
+            place.may_show(self._poses.pose_px, self._boxes) & (ratio < _SAME_SIZE) & (ratio > 1 / _SAME_SIZE)
+        )
         again &= ~self._seen & (np.sqrt(place.score * self._poses.scores) >= place.least)
-        self._places[again] = place.score
-        return bool(again.any())
-
-    def _settle(self, place: Place) -> Poses | None:
-        """Return the body at a place, or None: seen in one of its regions, or in the one that the landmarks there point to.
-
-        The landmarks of a second look, in the region that the first ones point to, are closer; where it is still the same body.
-        Where the detector was in doubt, two looks must show the same: what they see in a pattern changes with the region; and there
-        is no second region where the first shows nothing, since nineteen of twenty people are seen in it.
-        """
-        in_doubt = place.score < _DOUBT
-        shown: list[Poses] = []
-        for number, region in enumerate(place.regions):
-            if in_doubt and number and not shown:
-                break
-            first = self._look(place, region)
-            at, certain = self._is_at(place, first), self._is_certain(place, first)
-            if not (at or certain) and (in_doubt or first.scores[0] < self._least or abs(first.regions[0, 3]) > _STEEPEST):
-                continue
-            second = self._look(place, first.regions[0])
-            shown += [look for look, there in ((first, at), (second, self._is_at(place, second))) if there]
-            if shown and (not in_doubt or any(_stays(look, shown[-1]) for look in shown[:-1])):
-                return shown[-1]
-            if certain and self._is_certain(place, second) and _stays(first, second):
-                return second
-        return None
-
-    def _look(self, place: Place, region: NDArray[np.float64]) -> Poses:
-        """Return the pose in a region (4,), all other people that are known or were seen by the detector painted over."""
-        covers = None
-        if place.head is not None:
-            covers = cover_people(place.head[None], region[None], self._poses.pose_px, place.others)
-        return self._estimator.estimate_regions(self._image, region[None], covers)
-
-    def _is_at(self, place: Place, found: Poses) -> bool:
-        """Whether a body is what the detector saw, in the frame and in proportion, and both networks are sure enough together."""
-        if np.sqrt(place.score * found.scores[0]) < place.least:
-            return False
-        box = boxes_from_poses(found.pose_px, self._width, self._height)
-        there = (box[:, 2:] > box[:, :2]).all()
-        people = look_like_people(found.pose_px, found.regions, self._width, self._height)
-        return bool(there and people[0] and place.agrees(found.pose_px[0], box[0]))
-
-    def _is_certain(self, place: Place, found: Poses) -> bool:
-        """Whether the landmark network alone is certain of a body whose place it may be, though not quite where it was seen."""
-        if found.scores[0] < _CERTAIN or abs(found.regions[0, 3]) > _STEEPEST:
-            return False
-        box = boxes_from_poses(found.pose_px, self._width, self._height)
-        people = look_like_people(found.pose_px, found.regions, self._width, self._height)
-        return bool(people[0] and (box[:, 2:] > box[:, :2]).all() and place.belongs_to(found.pose_px, box)[0])
+        return again
 
     def _find_doubles(self, found: Poses) -> NDArray[np.bool_]:
         """Return (N,): which of the people is the one found."""
@@ -205,7 +183,7 @@ class Search:
         on_body = ((place.anchor >= boxes[:, :2]) & (place.anchor <= boxes[:, 2:])).all(axis=1)
         if (place.belongs_to(poses, boxes) | (on_body & (ratio < _TINY))).any():
             return True
-        smaller = ratio < (1.0 if place.score < _DOUBT else _SMALLER)
+        smaller = ratio < (1.0 if place.score < DOUBT else _SMALLER)
         return any(_lies_inside(place.anchor, pose) for pose in poses[smaller])
 
     def _was_refused(self, place: Place) -> bool:
@@ -217,12 +195,6 @@ class Search:
             and new[3] < old[3] + _MUCH_SURER
             for old in self._refused
         )
-
-
-def _stays(first: Poses, second: Poses) -> bool:
-    """Whether the shoulders of one person are in the same place in two looks."""
-    apart = np.linalg.norm(find_torsos(first.pose_px)[0, :2] - find_torsos(second.pose_px)[0, :2])
-    return bool(apart < _STAYS * find_heads(second.pose_px)[0, 2])
 
 
 def _describe(place: Place) -> NDArray[np.float64]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,31 +16,55 @@ from backends.people.pose import PoseEstimator, Poses
 
 __all__ = ["PoseTeam"]
 
+T = TypeVar("T")
+
 
 class PoseTeam:
-    """Poses in given regions, as `PoseEstimator.estimate_regions` gives them, bit for bit, on several threads. `close` frees it.
+    """Landmark networks on several threads, one each; they compute outside of Python's lock. `close` frees them.
 
-    Each thread has a network of its own; the networks compute outside of Python's lock.
+    Args:
+        size: how many. With one nothing is computed beside the caller.
     """
 
-    def __init__(self, threads: int = 1) -> None:
-        self._estimators = [PoseEstimator() for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="poses") if threads > 1 else None
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+        self._estimators = [PoseEstimator() for _ in range(size)]
+        self._idle: SimpleQueue[PoseEstimator] = SimpleQueue()
+        for estimator in self._estimators:
+            self._idle.put(estimator)
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="poses") if size > 1 else None
+
+    def begin(self, work: Callable[[PoseEstimator], T]) -> Callable[[], T]:
+        """Have work done by whichever network is free first, and return what waits for its result.
+
+        Alone, the network does it when it is waited for.
+        """
+        return partial(self._lend, work) if self._pool is None else self._pool.submit(self._lend, work).result
+
+    def _lend(self, work: Callable[[PoseEstimator], T]) -> T:
+        estimator = self._idle.get()
+        try:
+            return work(estimator)
+        finally:
+            self._idle.put(estimator)
 
     def estimate_regions(self, image_rgb: NDArray[np.uint8], regions: NDArray[Any], covers: Sequence[Cover] | None = None) -> Poses:
         """Return the poses in regions (N, 4) of an RGB image (H, W, 3), one look each, in order; `covers` are as many.
 
+        They are those of `PoseEstimator.estimate_regions`, bit for bit.
+
         Raises:
             InvalidField: if the image is not RGB uint8.
         """
-        n = len(self._estimators)
-        if self._pool is None or len(regions) < 2:
-            return self._estimators[0].estimate_regions(image_rgb, regions, covers)
-        shares = [np.asarray(regions)[i::n] for i in range(n)]
-        hidden = [None if covers is None else covers[i::n] for i in range(n)]
-        looks = self._pool.map(PoseEstimator.estimate_regions, self._estimators, [image_rgb] * n, shares, hidden)
+        n = max(min(self.size, len(regions)), 1)
         order = np.concatenate([np.arange(len(regions))[i::n] for i in range(n)])
-        return Poses.join(list(looks)).take(np.argsort(order))
+        given = np.asarray(regions, np.float64).reshape(-1, 4)
+
+        def look(i: int, estimator: PoseEstimator) -> Poses:
+            return estimator.estimate_regions(image_rgb, given[i::n], None if covers is None else covers[i::n])
+
+        looks = [self.begin(partial(look, i)) for i in range(n)]
+        return Poses.join([wait() for wait in looks]).take(np.argsort(order))
 
     def close(self) -> None:
         """End the threads and free the networks."""

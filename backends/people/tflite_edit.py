@@ -15,7 +15,7 @@ import numpy as np
 
 from schemas.errors import ModelError
 
-__all__ = ["add_image_metadata", "keep_outputs", "make_dense"]
+__all__ = ["add_image_metadata", "keep_outputs", "make_dense", "resize_dense"]
 
 _FIELD = "TFLITE_METADATA"
 _PIXEL_MAX = 255.0
@@ -96,54 +96,58 @@ def keep_outputs(network: bytes, shapes: set[tuple[int, ...]]) -> bytes:
     return bytes(builder.Output())
 
 
-def make_dense(network: bytes, height: int, width: int) -> bytes:
-    """Return a convolutional network for an image of another size; its outputs are the maps that it used to reshape and join.
+def make_dense(network: bytes) -> bytes:
+    """Return a convolutional network whose outputs are the maps that it used to reshape and join; `resize_dense` changes its size.
 
     Args:
         network: a detector whose outputs are reshaped (and joined) maps, and whose other operators take maps of any size.
-        height: px, a multiple of the network's coarsest stride.
-        width: px, likewise.
     """
     import flatbuffers
 
     schema = _load_schema()
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
     graph, builtin = model.subgraphs[0], schema.BuiltinOperator
-    codes = [code.builtinCode for code in model.operatorCodes]
-    side = int(graph.tensors[graph.inputs[0]].shape[1])
     kept, source = [], {}
     for operator in graph.operators:
-        code = codes[operator.opcodeIndex]
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
         if code in (builtin.RESHAPE, builtin.CONCATENATION):
             inputs = operator.inputs[:1] if code == builtin.RESHAPE else operator.inputs
             source[int(operator.outputs[0])] = [int(t) for t in inputs]
         else:
             kept.append(operator)
-        if code == builtin.RESIZE_BILINEAR:
-            size = np.frombuffer(bytes(bytearray(model.buffers[graph.tensors[operator.inputs[1]].buffer].data)), np.int32)
-            scaled = (size * (height, width) // side).astype(np.int32)
-            operator.inputs = [int(operator.inputs[0]), _add_constant(model, graph.tensors[operator.inputs[1]], scaled)]
     outputs = [int(t) for t in graph.outputs]
     while any(t in source for t in outputs):
         outputs = [s for t in outputs for s in source.get(t, [t])]
     graph.operators, graph.outputs = kept, np.asarray(outputs, np.int32)
-    graph.tensors[graph.inputs[0]].shape = [1, height, width, 3]
     model.signatureDefs = None
     builder = flatbuffers.Builder(len(network))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
-def _add_constant(model: Any, like: Any, values: np.ndarray[Any, Any]) -> int:
-    """Add a constant tensor of the type of another one; return its index."""
+def resize_dense(dense: bytes, height: int, width: int) -> bytes:
+    """Return what `make_dense` returned, for an image of another size.
+
+    The numbers are changed where they stand in the file: it need not be written anew.
+
+    Args:
+        dense: for a square image.
+        height: px, a multiple of the network's coarsest stride.
+        width: px, likewise.
+    """
     schema = _load_schema()
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(buffer)
-    tensor = schema.TensorT()
-    tensor.shape, tensor.type, tensor.name, tensor.buffer = like.shape, like.type, like.name, len(model.buffers) - 1
-    model.subgraphs[0].tensors.append(tensor)
-    return len(model.subgraphs[0].tensors) - 1
+    resized = bytearray(dense)
+    model = schema.Model.GetRootAs(resized, 0)
+    graph = model.Subgraphs(0)
+    shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy()
+    side = int(shape[1])
+    shape[1:3] = height, width
+    operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
+    resizes = [o for o in operators if model.OperatorCodes(o.OpcodeIndex()).BuiltinCode() == schema.BuiltinOperator.RESIZE_BILINEAR]
+    for buffer in {graph.Tensors(operator.Inputs(1)).Buffer() for operator in resizes}:
+        size = model.Buffers(buffer).DataAsNumpy().view(np.int32)
+        size[:] = size * (height, width) // side
+    return bytes(resized)
 
 
 def _pack_metadata(name: str, mean: float, std: float, *, n_outputs: int) -> bytes:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from backends.people.dense import BODIES, DenseNetwork
 from backends.people.detector import PlaceDetector
 from backends.people.places import BodyPlace, Place
-from backends.people.pose import PoseEstimator
 from backends.people.search import Search
+from backends.people.team import PoseTeam
 
 __all__ = ["BodyFinder", "TileDetector", "TileSettings", "plan_tiles"]
 
@@ -64,7 +64,7 @@ class BodyFinder:
         self.settings = settings or TileSettings()
         self._network = DenseNetwork(BODIES)
 
-    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> Iterator[Place]:
+    def find(self, image_rgb: NDArray[np.uint8], search: Search) -> Iterator[list[Place]]:
         """Yield the places, coarse to fine, best first; what `search` has found so far decides whether finer is worth it."""
         side = min(image_rgb.shape[:2])
         last = np.inf
@@ -74,9 +74,11 @@ class BodyFinder:
                 return
             last = BODIES.side / short * side
             finds = self._network.find(image_rgb, short=short, least=self.settings.least_place, area=search.area)
-            for score, (centre, edge, shoulders, _) in zip(finds.scores.tolist(), finds.points, strict=True):
-                if 2 * np.linalg.norm(edge - centre) >= _LEAST_BODY * last:
-                    yield BodyPlace(score=score, centre=centre, edge=edge, shoulders=shoulders)
+            yield [
+                BodyPlace(score=score, centre=centre, edge=edge, shoulders=shoulders)
+                for score, (centre, edge, shoulders, _) in zip(finds.scores.tolist(), finds.points, strict=True)
+                if 2 * np.linalg.norm(edge - centre) >= _LEAST_BODY * last
+            ]
 
     def close(self) -> None:
         """Free the network."""
@@ -91,5 +93,5 @@ class TileDetector(PlaceDetector):
         ...     found = detector.detect(image_rgb)
     """
 
-    def __init__(self, estimator: PoseEstimator | None = None, settings: TileSettings | None = None) -> None:
-        super().__init__([BodyFinder(settings)], estimator)
+    def __init__(self, team: PoseTeam | None = None, settings: TileSettings | None = None) -> None:
+        super().__init__([BodyFinder(settings)], team)

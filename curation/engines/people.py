@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +74,6 @@ def open_people_stage(
     from backends.people.people import PeopleFinder
 
     boxes = BoxSettings(**network) if network else None
-    Thread(target=import_module, args=("scipy.optimize",), daemon=True).start()  # half a second, beside the first detection
     settings: dict[str, Any] = {"detect_rarest": detect_rarest, "network": boxes, "tracker": tracker, "threads": threads}
     with PeopleFinder(detector, detect_every, **settings) as finder:
 

@@ -9,9 +9,12 @@ from fixtures_networks import make_object_network
 
 from backends.people import DETECTORS
 from backends.people.boxes import BoxSettings
+from backends.people.bundles import find_bundle
 from backends.people.dense import BODIES, FACES, DenseNetwork
 from backends.people.detector import open_detector
+from backends.people.networks import LiteNetwork
 from backends.people.objects import ObjectModel
+from backends.people.tflite_edit import make_dense, resize_dense
 from schemas.errors import InvalidField, ModelError
 
 pytestmark = pytest.mark.usefixtures("bundle_folder")
@@ -91,3 +94,13 @@ def test_a_larger_canvas_sees_what_a_square_of_its_own_would(spec, size, astrona
     np.testing.assert_allclose(part.points - (size, 0), alone.points, atol=1e-3)
     apart = np.linalg.norm(among.points[0] - (size, 0) - alone.points[0], axis=1)
     assert apart.max() < 0.08 * size
+
+
+def test_a_dense_network_of_another_size_is_the_same_file_but_for_some_numbers():
+    dense = make_dense(find_bundle(BODIES.bundle).read_bytes())
+    resized = resize_dense(dense, 448, 800)
+    assert len(resized) == len(dense)
+    assert 0 < (np.frombuffer(resized, np.uint8) != np.frombuffer(dense, np.uint8)).sum() < 100
+    assert resize_dense(dense, 224, 224) == dense
+    shapes = set(LiteNetwork(resized).run(np.zeros((448, 800, 3), np.float32)))
+    assert {shape[1:3] for shape in shapes} == {(448 // stride, 800 // stride) for stride, _ in BODIES.strides}
