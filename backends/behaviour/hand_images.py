@@ -1,6 +1,6 @@
 """The hand branch of seed A: what one or two hands in a small picture hold: a phone, a pen, or nothing.
 
-After Z. Xuan, "DRN-LSTM …" (2022/23): hand regions are found (here by the wrists of the pose, `find_hand_regions`) and classified
+After Z. Xuan, "DRN-LSTM …" (2022/23): hand regions are found (here by the wrists of the pose, see `hand_regions`) and classified
 as phone, writing or empty-handed. The paper does not describe the network; here it is a small convolutional one with batch norm.
 """
 
@@ -17,52 +17,41 @@ from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from backends.behaviour.hand_regions import SIDE
 from backends.compress import slim_to
-from backends.people.body import find_heads
 from backends.training import TrainingPlan, isolate_random, train_classifier
 from backends.weights import ModelCard, load_network, save_network
 from schemas.checks import check_array
 from schemas.errors import InvalidField, ModelError, NotEnoughData
 
-__all__ = ["HANDS", "SEED_HAND", "HandModel", "HandNetwork", "find_hand_regions"]
+__all__ = ["HANDS", "SEED_HAND", "HandModel", "HandNetwork"]
 
 HANDS = ("empty-handed", "phone", "writing")
 """The hand classes of the taxonomy `drn-lstm`."""
 SEED_HAND = TrainingPlan(schedule="steps", optimiser="sgd", lr=1e-4, epochs=200, batch_size=128, val_share=0.0)
 """The paper's recipe: SGD, learning rate 1e-4, 200 epochs, batches of 128; the rate falls at 0.7 and 0.9 of the cycle."""
-QUICK = TrainingPlan(schedule="one-cycle", lr=4e-3, decay=0.02, epochs=15, batch_size=64, val_share=0.0)
-"""Enough from some thousand pictures, in a small part of the time."""
-SPARSE = evolve(QUICK, epochs=10, schedule="steps", lr=1e-3, gamma_l1=1e-3)
-FINE = evolve(QUICK, epochs=20)
+QUICK = TrainingPlan(
+    schedule="one-cycle", lr=4e-3, decay=0.02, epochs=12, batch_size=64, val_share=0.0, loss="logit-adjusted", tau=0.5
+)
+"""Enough from some thousand pictures, in a small part of the time; most hands are empty, which counts half (see `tau`)."""
+SPARSE = evolve(QUICK, epochs=4, schedule="steps", lr=1e-3, gamma_l1=1e-3)
+FINE = QUICK
 """How a slimmed branch is trained on: with sparse scales, then what is left."""
-WIDTHS = (16, 32, 48, 64)
-SIDE = 32
+WIDTHS = (32, 64, 96, 128)
 _LAYERS, _WIDEST = 5, 1024
 _CHUNK = 512
-_WRISTS = [15, 16]
-_HANDS_BY_HEAD = 2.6
-
-
-def find_hand_regions(pose_px: NDArray[Any]) -> NDArray[np.float64]:
-    """Return regions (N, 4) = centre x, y, side, angle 0, of both hands of poses (N, 33, 4) px; NaN where no wrist is seen.
-
-    The middle of both wrists; the square is 2.6 heads wide, wider where the wrists are farther apart.
-    """
-    pose = np.asarray(pose_px, np.float64)
-    wrists = pose[:, _WRISTS, :2]
-    apart = np.linalg.norm(wrists[:, 0] - wrists[:, 1], axis=1)
-    side = np.maximum(_HANDS_BY_HEAD * find_heads(pose)[:, 2], 1.5 * apart)
-    return np.column_stack([wrists.mean(axis=1), side, np.zeros(len(pose))])
+_TURN, _SCALE, _SHIFT, _CONTRAST, _TINT = 0.15, 0.15, 0.12, 0.35, 0.15
+"""How far pictures are changed in training: radians, log, half sides, log, log and thirds of brightness."""
 
 
 class HandNetwork(nn.Module):
-    """(B, 3, 32, 32) pictures in [0, 1] to (B, K) logits: four convolutions with batch norm, pooled to one vector."""
+    """(B, 3, 48, 48) pictures in [0, 1] to (B, K) logits: four convolutions with batch norm, the first in steps of two, pooled."""
 
     def __init__(self, *, n_classes: int, widths: tuple[int, ...] = WIDTHS, dropout: float = 0.3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(zip((3, *widths), widths, strict=False)):
-            layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+            layers += [nn.Conv2d(a, b, 3, padding=1, stride=1 if number else 2, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
             layers += [nn.MaxPool2d(2)] if number < len(widths) - 1 else []
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
@@ -109,8 +98,7 @@ class HandModel:
         """Return a model with at least the share `gone` of the parameters less, by network slimming (see `backends.compress`).
 
         A copy of the network goes on by `SPARSE`, loses its least important channels and is fine-tuned by `FINE`; this model
-        teaches both. On rendered lessons (`bench models --part compress`, seeds 0 to 2) 84.8 % of the parameters and 39 % of the
-        time gone cost 2.8 points of macro-F1 (-0.9 to 5.5), where seed A lost none.
+        teaches both. `bench models --part compress` says what that costs.
 
         Raises:
             ModelError: if the model is not trained.
@@ -158,7 +146,7 @@ class HandModel:
             **card,
             "name": self.name,
             "classes": self.classes,
-            "config": {"widths": list(network.widths)},
+            "config": {"widths": list(network.widths), "side": SIDE},
         }
         save_network(folder, network, said)
 
@@ -176,6 +164,8 @@ class HandModel:
             widths = tuple(int(n) for n in card.config.get("widths", WIDTHS))
             if not 1 <= len(widths) <= _LAYERS or not all(1 <= n <= _WIDEST for n in widths):
                 raise ValueError(f"layers of {widths} channels")
+            if card.config.get("side") != SIDE:
+                raise ValueError(f"pictures of {card.config.get('side')} px")
             model._network = HandNetwork(n_classes=len(card.classes), widths=widths)
             return model._network
 
@@ -189,7 +179,7 @@ class HandModel:
 
 
 def prepare_pictures(pictures: NDArray[Any]) -> Tensor:
-    """Return (N, 3, 32, 32) float32 in [0, 1], each picture's mean brightness moved to the middle.
+    """Return (N, 3, 48, 48) float32 in [0, 1], each picture's mean brightness moved to the middle.
 
     Raises:
         InvalidField: if the array is not uint8 (N, H, W, 3).
@@ -204,14 +194,19 @@ def prepare_pictures(pictures: NDArray[Any]) -> Tensor:
 
 
 def augment_pictures(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Return (B, 3, H, W) pictures mirrored at random, moved by up to 3 px, with another contrast and noise."""
-    n, _, height, width = batch.shape
-    flip = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
-    mirrored = torch.where(flip, batch.flip(3), batch)
-    padded = nn.functional.pad(mirrored, (3, 3, 3, 3), mode="replicate")
-    down, right = (torch.randint(0, 7, (n, 1), generator=generator) for _ in range(2))
-    rows = (torch.arange(height)[None] + down)[:, None, :, None]
-    columns = (torch.arange(width)[None] + right)[:, None, None]
-    moved = padded[torch.arange(n)[:, None, None, None], torch.arange(3)[None, :, None, None], rows, columns]
-    contrast = 0.7 + 0.6 * torch.rand(n, 1, 1, 1, generator=generator)
-    return (moved - 0.5) * contrast + 0.5 + 0.02 * torch.randn(moved.shape, generator=generator)
+    """Return (B, 3, H, W) pictures mirrored, turned, scaled and moved at random, in another contrast and tint, with noise."""
+
+    def draw(*shape: int) -> Tensor:
+        return 2 * torch.rand(*shape, generator=generator) - 1
+
+    n = len(batch)
+    angle, scale, mirror = _TURN * draw(n), torch.exp(_SCALE * draw(n)), torch.sign(draw(n))
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    across = torch.stack([cos * mirror, -sin, _SHIFT * draw(n)], dim=1)
+    down = torch.stack([sin * mirror, cos, _SHIFT * draw(n)], dim=1)
+    grid = nn.functional.affine_grid(torch.stack([across, down], dim=1), list(batch.shape), align_corners=False)
+    moved = nn.functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+    contrast = torch.exp(_CONTRAST * draw(n, 1, 1, 1) + _TINT * draw(n, 3, 1, 1))
+    tinted = (moved - 0.5) * contrast + 0.5 + _TINT / 3 * draw(n, 3, 1, 1)
+    noise = 0.03 * torch.rand(n, 1, 1, 1, generator=generator)
+    return tinted + noise * torch.randn(moved.shape, generator=generator)

@@ -15,7 +15,7 @@ from schemas.sequences import SequenceSet
 
 __all__ = ["CascadeRun", "HandLessons", "bench_cascade", "describe_cascade", "measure_cascade", "split_hands"]
 
-N_LESSONS, N_TEST, SECONDS, WINDOW, SHOTS, SIDE = 14, 4, 24.0, 2.0, 2, 40
+N_LESSONS, N_TEST, SECONDS, WINDOW, SHOTS = 18, 6, 24.0, 2.0, 4
 LEAST = 0.90
 
 
@@ -46,14 +46,14 @@ def describe_cascade(runs: list[CascadeRun]) -> BenchResult:
         f"{r.hand:.3f}); eight behaviours, macro-F1 {r.f1:.3f}"
         for r in runs
     )
-    told = float(np.mean([r.told for r in runs]))
-    missed = () if told >= LEAST else (f"the cascade tells phone from writing in {told:.3f}, wanted {LEAST}",)
-    line = f"cascade on rendered lessons, {len(runs)} rounds: tells phone from writing in {told:.3f}"
+    told, least = float(np.mean([r.told for r in runs])), min(r.told for r in runs)
+    missed = () if least >= LEAST else (f"the cascade tells phone from writing in {least:.3f} of one round, wanted {LEAST}",)
+    line = f"cascade on rendered lessons, {len(runs)} rounds: tells phone from writing in {told:.3f}, least {least:.3f}"
     return BenchResult(rows=rows, line=line, data={"told": [r.told for r in runs], "f1": [r.f1 for r in runs]}, missed=missed)
 
 
 def measure_cascade(seed: int) -> CascadeRun:
-    """Train `drn-lstm` on postures and the hand branch on hands of ten lessons, and ask both about four others."""
+    """Train `drn-lstm` on postures and the hand branch on hands of twelve lessons, and ask both about six others."""
     from sklearn.metrics import f1_score
 
     from backends.behaviour.cascade import Cascade, join_postures
@@ -81,7 +81,7 @@ def measure_cascade(seed: int) -> CascadeRun:
 
 @frozen(kw_only=True)
 class HandLessons:
-    """Lessons as poses, and (N, 2, 40, 40, 3) pictures of the hands in the same order."""
+    """Lessons as poses, and (N, F, 48, 48, 3) pictures of the hands in the same order."""
 
     lessons: SequenceSet
     pictures: NDArray[np.uint8]
@@ -91,7 +91,7 @@ class HandLessons:
         return HandLessons(lessons=self.lessons.take(rows), pictures=self.pictures[rows])
 
     def list_shots(self) -> tuple[NDArray[np.uint8], NDArray[np.str_]]:
-        """Return the pictures one by one, (2 N, 40, 40, 3), and what each hand does (2 N,)."""
+        """Return the pictures one by one, (F N, 48, 48, 3), and what each hand does (F N,)."""
         from backends.behaviour.cascade import LOWERED
 
         hand_of = {behaviour: hand for hand, behaviour in LOWERED.items()}
@@ -113,7 +113,7 @@ def _read_hands(seed: int) -> HandLessons:
     The hands are cut out where the estimator would put them, from drawn frames in mixed light.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "bench"
-    path = cache / f"hands-1-{N_LESSONS}-lessons-{SECONDS:g}-s-{seed}.npz"
+    path = cache / f"hands-2-{N_LESSONS}-lessons-{SECONDS:g}-s-{seed}.npz"
     if not path.is_file():
         from schemas.files import replace_file
 
@@ -145,12 +145,11 @@ def _draw(seed: int, *, n_lessons: int = N_LESSONS, seconds: float = SECONDS) ->
 
 
 def _draw_lesson(config: Any, lesson: int) -> dict[str, NDArray[np.uint8]]:
-    """Return the pictures (2, 40, 40, 3) of every student's hands in every window, by the ids that `simulate_poses` gives.
+    """Return the pictures (F, 48, 48, 3) of every student's hands in every window, by the ids that `simulate_poses` gives.
 
-    Where the estimator finds nobody at one of the two moments, the other stands for both.
+    Where the estimator finds nobody at one of the moments, the first one seen stands for it.
     """
-    from backends.behaviour.hand_images import find_hand_regions
-    from backends.people.regions import crop_region
+    from backends.behaviour.hand_regions import cut_hands, find_hand_regions
     from curation.render.classroom import set_up
     from curation.render.paint import paint_frames
     from curation.render.scene import CAMERAS
@@ -169,6 +168,6 @@ def _draw_lesson(config: Any, lesson: int) -> dict[str, NDArray[np.uint8]]:
         for member, region in zip(plan.members, find_hand_regions(found[step]), strict=True):
             if np.isfinite(region).all():
                 key = f"{plan.name}/{member.name}/{step // SHOTS}"
-                shot = crop_region(frame, region, SIDE)
+                shot = cut_hands(frame, region)
                 shots.setdefault(key, np.repeat(shot[None], SHOTS, axis=0))[step % SHOTS] = shot
     return shots

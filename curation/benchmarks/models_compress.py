@@ -88,7 +88,7 @@ def _compare_models(whole: Any, slim: Any, asked: SequenceSet) -> SlimRun:
 
 
 def measure_hands(seed: int) -> SlimRun:
-    """Train the hand branch on the hands of ten lessons, slim it, and ask both about four others."""
+    """Train the hand branch on the hands of twelve lessons, slim it, and ask both about six others."""
     from backends.behaviour.hand_images import HandModel, prepare_pictures
     from curation.benchmarks.models_cascade import split_hands
 

@@ -6,7 +6,8 @@ import torch
 from attrs import evolve
 
 from backends.behaviour.cascade import Cascade, join_postures, split_posture
-from backends.behaviour.hand_images import HANDS, QUICK, SEED_HAND, HandModel, augment_pictures, find_hand_regions
+from backends.behaviour.hand_images import HANDS, QUICK, SEED_HAND, HandModel, augment_pictures
+from backends.behaviour.hand_regions import cut_hands, find_hand_regions
 from schemas.errors import InvalidField, ModelError, NotEnoughData
 
 
@@ -56,13 +57,28 @@ def test_the_hand_branch_refuses_what_it_cannot_learn(hand):
 
 
 def test_pictures_are_moved_and_kept_in_shape():
-    batch = torch.full((4, 3, 32, 32), 0.5)
-    batch[:, :, 16, 16] = 1.0
+    batch = torch.full((8, 3, 48, 48), 0.5)
+    batch[:, :, 22:26, 22:26] = 1.0
     out = augment_pictures(batch, torch.Generator().manual_seed(0))
     assert out.shape == batch.shape
-    peaks = [divmod(int(one.argmax()), 32) for one in out[:, 0]]
-    assert all(abs(y - 16) <= 3 and abs(x - 15.5) <= 3.5 for y, x in peaks)
-    assert len(set(peaks)) > 1
+    bright = (out.mean(dim=1) - out.mean(dim=(1, 2, 3))[:, None, None]).clamp(min=0.2) - 0.2
+    places = torch.stack([bright.sum(dim=2) @ torch.arange(48.0), bright.sum(dim=1) @ torch.arange(48.0)], dim=1)
+    places /= bright.sum(dim=(1, 2))[:, None]
+    assert (places - 23.5).abs().max() < 5
+    assert places.std(dim=0).min() > 0.5
+    assert out.mean(dim=(2, 3)).std(dim=0).min() > 0.005
+    again = augment_pictures(batch, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(again, out)
+
+
+def test_a_picture_of_hands_skips_no_pixel():
+    frame = np.zeros((400, 400, 3), np.uint8)
+    frame[:, 200::8] = 200
+    shot = cut_hands(frame, np.array([200.0, 200.0, 384.0, 0.0]))
+    assert shot.shape == (48, 48, 3)
+    assert shot[:, :24].max() == 0
+    assert set(shot[:, 24:].ravel().tolist()) == {25}
+    assert cut_hands(frame, np.array([0.0, 0.0, 40.0, 0.0]))[:20, :20].max() == 0
 
 
 def test_the_region_lies_between_the_wrists_and_grows_with_the_head():
