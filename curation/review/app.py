@@ -14,6 +14,8 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +25,8 @@ from attrs import frozen
 from curation.config import Workspace, open_workspace
 from curation.review.confine import ConfineMedia
 from curation.review.looks import FIRST_VIEW, WORKSPACE
+from curation.review.order import AnswerInOrder
+from curation.review.page import HastenPage
 from schemas.errors import CurationError, ServerError
 
 __all__ = ["ADDRESS", "Built", "StayLocal", "build_review", "check_port", "find_page", "hash_root", "is_running", "main", "run_app"]
@@ -32,7 +36,6 @@ POLICY = "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-an
 """Nothing in the page may come from, or go to, another host: FiftyOne asks for fonts on the internet; the page shows children."""
 
 WORKSPACE_HEADER = "x-curate-workspace"
-KEEP = (b"cache-control", b"public, max-age=31536000, immutable")
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +50,7 @@ class Built:
 
 
 class StayLocal:
-    """ASGI middleware: tells the browser to load nothing from, and send nothing to, any other host; says whose app it is.
-
-    The app's own files, whose names change with their content, may be kept: the page is there sooner the next time.
-    """
+    """ASGI middleware: tells the browser to load nothing from, and send nothing to, any other host; says whose app it is."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], workspace: str) -> None:
         self.app = app
@@ -58,11 +58,10 @@ class StayLocal:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         """Pass the request on, and add the header to the response."""
-        extra = [*self.headers, KEEP] if str(scope.get("path", "")).startswith("/assets/") else self.headers
 
         async def send_with_policy(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *extra]}
+                message = {**message, "headers": [*message["headers"], *self.headers]}
             await send(message)
 
         await self.app(scope, receive, send_with_policy)
@@ -139,13 +138,18 @@ def run_app(workspace: Workspace, port: int, *, axis: str | None = None, browser
     check_port(port)
     name = _find_review(workspace, axis, built)
     os.environ["FIFTYONE_SERVER"] = "1"
-    from fiftyone.server.app import app
+    import fiftyone.server
+    from fiftyone.server.app import app, schema
     from fiftyone.server.main import start_server
     from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from strawberry.extensions import ParserCache, ValidationCache
 
+    schema.extensions = [*schema.extensions, partial(ParserCache, 100), partial(ValidationCache, 100)]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"])
     app.add_middleware(StayLocal, workspace=hash_root(workspace))
     app.add_middleware(ConfineMedia, folder=workspace.root / "crops")
+    app.add_middleware(AnswerInOrder)
+    app.add_middleware(HastenPage, assets=Path(fiftyone.server.__file__).parent / "static" / "assets")
     page = find_page(name, port)
     _log.info("review at %s", page)
     if browser:

@@ -69,8 +69,22 @@
     if (Object.keys(found.changed || {}).length) reloadSoon();
     set({ problem: null, ...found });
     if (!found.ours || found.problem) return;
+    await clipIsDrawn();
     const counted = await run("count");
     if (turn === asked && counted && counted.result) set(counted.result);
+  }
+
+  // All labels are counted for the progress: what is to be judged comes first, for a second at most.
+  function clipIsDrawn() {
+    let left = 20;
+    return new Promise((resolve) => {
+      const again = setInterval(() => {
+        const clip = document.querySelector("[data-cy='cr-clip']");
+        if (left-- && !(clip && clip.readyState >= 2)) return;
+        clearInterval(again);
+        resolve();
+      }, 50);
+    });
   }
 
   async function decide(kind, value) {
