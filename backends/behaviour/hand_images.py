@@ -98,8 +98,8 @@ class HandModel:
         """Return a model with at least the share `gone` of the parameters less, by network slimming (see `backends.compress`).
 
         A copy of the network goes on by `SPARSE`, loses its least important channels and is fine-tuned by `FINE`; this model
-        teaches both. On rendered lessons (`bench models --part compress`, seeds 0 to 2) 84.5 % of the parameters and 55 % of the time
-        gone change macro-F1 by +1.9, -0.5 and -0.6 points, from .871 to .874 on average.
+        teaches both. On rendered lessons (`bench models --part compress`, seeds 0 to 2) 84.5 % of the parameters and 55 % of the
+        time gone change macro-F1 by +1.9, -0.5 and -0.6 points, from .871 to .874 on average.
 
         Raises:
             ModelError: if the model is not trained.
