@@ -69,7 +69,11 @@ def split_posture(
 
 
 class Cascade:
-    """A trained posture model (any `BehaviourModel` with a class "bowed-head") and a trained hand model, asked together."""
+    """A trained posture model (any `BehaviourModel` with a class "bowed-head") and a trained hand model, asked together.
+
+    Most hands are empty, but not those of lowered heads: of the hand model counts what the pictures say, not how frequent its
+    classes are.
+    """
 
     def __init__(self, posture: BehaviourModel, hand: HandModel) -> None:
         self.posture, self.hand = posture, hand
@@ -86,6 +90,6 @@ class Cascade:
             InvalidField: if the shapes do not fit the models or each other.
         """
         shots = check_array("pictures", pictures, (len(pose), None, None, None, 3))
-        hands = self.hand.predict_proba(shots.reshape(-1, *shots.shape[2:])).reshape(len(shots), shots.shape[1], -1).mean(axis=1)
+        hands = self.hand.weigh_evidence(shots.reshape(-1, *shots.shape[2:])).reshape(len(shots), shots.shape[1], -1).mean(axis=1)
         postures = self.posture.predict_proba(pose)
         return split_posture(postures, hands, posture_names=self.posture.classes, hand_names=self.hand.classes)

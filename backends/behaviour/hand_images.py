@@ -70,13 +70,17 @@ class HandNetwork(nn.Module):
 
 
 class HandModel:
-    """The hand branch as a model: pictures in, probabilities of hand classes out; saved like every other model."""
+    """The hand branch as a model: pictures in, probabilities of hand classes out; saved like every other model.
+
+    `prior` (3,) is how frequent its probabilities take each class to be; `weigh_evidence` takes it out of them.
+    """
 
     name = "hand-branch"
 
     def __init__(self, *, plan: TrainingPlan = QUICK) -> None:
         self.plan = plan
         self.classes: tuple[str, ...] = HANDS
+        self.prior: tuple[float, ...] = (1 / len(HANDS),) * len(HANDS)
         self._network: HandNetwork | None = None
 
     def fit(self, pictures: NDArray[np.uint8], label: Sequence[str] | NDArray[np.str_], *, seed: int = 0) -> Self:
@@ -87,6 +91,7 @@ class HandModel:
             NotEnoughData: if fewer than two classes occur.
         """
         data = self._prepare(pictures, label)
+        self.prior = _compute_prior(data[1], len(self.classes), self.plan)
         with isolate_random(seed) as generator:
             self._network = HandNetwork(n_classes=len(self.classes))
             train_classifier(self._network, data, None, plan=self.plan, generator=generator, augment=augment_pictures)
@@ -107,7 +112,7 @@ class HandModel:
         """
         whole, data = self._require_network(), self._prepare(pictures, label)
         slim = type(self)(plan=self.plan)
-        slim.classes, network = self.classes, deepcopy(whole)
+        slim.classes, slim.prior, network = self.classes, self.prior, deepcopy(whole)
         for plan in (SPARSE, FINE):
             with isolate_random(seed) as generator:
                 train_classifier(network, data, None, plan=plan, generator=generator, augment=augment_pictures, teacher=whole)
@@ -139,6 +144,15 @@ class HandModel:
             parts = [torch.softmax(network(batch).double(), dim=1) for batch in batches if len(batch)]
         return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.classes)))
 
+    def weigh_evidence(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return (N, 3) probabilities as if all classes were as frequent: what the picture alone says.
+
+        They are divided by `prior` (A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, eq. 9). See
+        `predict_proba`.
+        """
+        weighed = self.predict_proba(pictures) / np.array(self.prior)
+        return np.asarray(weighed / weighed.sum(axis=1, keepdims=True))
+
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:
         """Write weights and card."""
         network = self._require_network()
@@ -147,7 +161,7 @@ class HandModel:
             **card,
             "name": self.name,
             "classes": self.classes,
-            "config": {"widths": list(network.widths), "side": SIDE},
+            "config": {"widths": list(network.widths), "side": SIDE, "prior": list(self.prior)},
         }
         save_network(folder, network, said)
 
@@ -167,6 +181,9 @@ class HandModel:
                 raise ValueError(f"layers of {widths} channels")
             if card.config.get("side") != SIDE:
                 raise ValueError(f"pictures of {card.config.get('side')} px")
+            model.prior = tuple(float(p) for p in card.config["prior"])
+            if len(model.prior) != len(card.classes) or not all(0 < p <= 1 for p in model.prior):
+                raise ValueError(f"a prior of {model.prior}")
             model._network = HandNetwork(n_classes=len(card.classes), widths=widths)
             return model._network
 
@@ -177,6 +194,14 @@ class HandModel:
         if self._network is None:
             raise ModelError(self.name, "is not trained yet")
         return self._network
+
+
+def _compute_prior(targets: Tensor, n_classes: int, plan: TrainingPlan) -> tuple[float, ...]:
+    """Return how frequent a network trained on these targets (N,) takes each class to be; as one sample if it does not occur."""
+    counts = torch.bincount(targets, minlength=n_classes).clamp(min=1).double()
+    left = {"cross-entropy": 1.0, "class-balanced": 0.0, "logit-adjusted": 1.0 - plan.tau}[plan.loss]
+    prior = (counts / counts.sum()) ** left
+    return tuple((prior / prior.sum()).tolist())
 
 
 def prepare_pictures(pictures: NDArray[Any]) -> Tensor:

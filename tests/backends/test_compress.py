@@ -158,7 +158,11 @@ def test_a_slim_hand_branch_comes_back_from_its_card(tmp_path, monkeypatch):
     (tmp_path / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match="the weights do not fit a hand-branch"):
         HandModel.load(tmp_path)
-    card["config"] = {"widths": list(slim._require_network().widths), "side": 32}
+    card["config"] |= {"widths": list(slim._require_network().widths), "prior": [0.5, 0.5, 0.0]}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="a prior of"):
+        HandModel.load(tmp_path)
+    card["config"] |= {"side": 32}
     (tmp_path / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match="pictures of 32 px"):
         HandModel.load(tmp_path)

@@ -39,6 +39,24 @@ def test_the_hand_branch_learns_what_is_plain_to_see(hand, tmp_path):
     np.testing.assert_allclose(HandModel.load(tmp_path).predict_proba(pictures), probs, atol=1e-6)
 
 
+def test_the_evidence_of_a_picture_does_not_count_how_frequent_its_class_was(hand, tmp_path):
+    pictures, label = draw_hands(240)
+    rows = np.concatenate([np.flatnonzero(label == "empty-handed"), np.flatnonzero(label != "empty-handed")[:16]])
+    prior = np.array([80, 8, 8]) / 96
+    priors = {}
+    for loss, left in (("cross-entropy", 1.0), ("logit-adjusted", 0.5), ("class-balanced", 0.0)):
+        model = HandModel(plan=evolve(QUICK, epochs=1, loss=loss)).fit(pictures[rows], label[rows])
+        np.testing.assert_allclose(model.prior, prior**left / (prior**left).sum(), atol=1e-9)
+        priors[loss] = model
+    weighed = priors["logit-adjusted"].weigh_evidence(pictures)
+    np.testing.assert_allclose(weighed.sum(axis=1), 1, atol=1e-9)
+    ratio = priors["logit-adjusted"].predict_proba(pictures) / weighed
+    np.testing.assert_allclose(ratio[:, 0] / ratio[:, 1], 10**0.5, rtol=1e-6)
+    np.testing.assert_allclose(hand.weigh_evidence(pictures), hand.predict_proba(pictures), atol=1e-9)
+    priors["cross-entropy"].save(tmp_path, {})
+    np.testing.assert_allclose(HandModel.load(tmp_path).prior, prior)
+
+
 def test_the_recipe_is_the_papers():
     assert (SEED_HAND.optimiser, SEED_HAND.lr, SEED_HAND.epochs, SEED_HAND.batch_size) == ("sgd", 1e-4, 200, 128)
 
