@@ -37,3 +37,13 @@ def test_separation_is_how_often_one_person_is_nearer():
     same = np.array([True, True, False, False])
     assert compute_separation(np.array([0.1, 0.2, 0.5, 0.9]), same) == 1
     assert compute_separation(np.array([0.1, 0.6, 0.5, 0.9]), same) == 0.75
+
+
+def test_an_engine_that_does_not_run_here_has_no_time():
+    from curation.benchmarks.vision_faces import _time
+
+    def fail():
+        raise RuntimeError("no compiler")
+
+    assert _time(fail) is None
+    assert _time(lambda: sum(range(20_000))) > 0
