@@ -22,6 +22,7 @@ __all__ = [
     "fit_weights",
     "measure_structure",
     "sharpen_pairs",
+    "soften_pattern",
     "spread_evenly",
 ]
 
@@ -37,6 +38,7 @@ _LEAK = 0.01
 _ONE_SIDED, _SURELY_ONE_SIDED = 0.5, 0.6
 _PAIRS_FROM, _PAIRS_AT = 5.0, 8.0
 _PAIRS_LEAK = 0.02
+_DOUBTED = 0.5
 
 
 def spread_evenly(rate: float, n_classes: int) -> Floats:
@@ -200,6 +202,20 @@ def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
     pairs = (1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)
     believed = trust * (off[rows, partners] > 0)[:, None]
     return np.asarray((1 - believed) * noise + believed * pairs)
+
+
+def soften_pattern(noise: Floats, log_guess: Floats) -> Floats:
+    """Return T half way to symmetric noise of the same rate.
+
+    A pattern that is read off guesses is in part what the guesser itself confuses: pairs can be told from that (`sharpen_pairs`),
+    any other pattern is believed half.
+
+    Args:
+        noise: (K, K) T as it is known.
+        log_guess: (N, K) logarithms of the probabilities of classes.
+    """
+    rate = float(np.exp(log_guess).mean(axis=0) @ (1 - np.diag(noise)))
+    return np.asarray((1 - _DOUBTED) * noise + _DOUBTED * spread_evenly(rate, len(noise)))
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from curation.scoring.neighbours import Floats32
@@ -18,6 +18,7 @@ from curation.scoring.noise import (
     fit_symmetric,
     fit_weights,
     sharpen_pairs,
+    soften_pattern,
 )
 
 __all__ = ["Refined", "assign_rows", "refine_labels"]
@@ -70,7 +71,8 @@ def refine_labels(
     First from the opinions alone. With features, two families of models (a ridge on random Fourier features: A. Rahimi, B. Recht,
     2007; extremely randomised trees, up to 20 000 samples) are then taught, out of fold and by group, on the posterior instead of
     the labels: what the first look found wrong no longer misleads them. If their guesses show that classes are taken for one other
-    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known.
+    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known; another
+    pattern is believed half (`soften_pattern`).
 
     Args:
         labels: (N,) columns.
@@ -97,7 +99,9 @@ def refine_labels(
     second = _weigh(heard, labels, symmetric, fitted, first.log_guess)
     noise = sharpen_pairs(second.noise, count_confident(second.log_guess, labels))
     if noise is second.noise:
-        return second
+        noise = soften_pattern(noise, second.log_guess)
+        posterior, _ = compute_log_posterior(second.log_guess, labels, noise)
+        return evolve(second, noise=noise, log_posterior=posterior)
     posterior, _ = compute_log_posterior(first.log_guess, labels, noise)
     heard += _teach_both(posterior, folds, scaled, flat)
     return _believe(heard, labels, noise, fitted)

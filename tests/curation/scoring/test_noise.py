@@ -12,6 +12,7 @@ from curation.scoring.noise import (
     fit_weights,
     measure_structure,
     sharpen_pairs,
+    soften_pattern,
     spread_evenly,
 )
 
@@ -104,3 +105,13 @@ def test_where_wrong_labels_do_not_go_one_way_nothing_is_matched(way):
 def test_of_two_classes_nothing_is_matched():
     noise = spread_evenly(0.3, 2)
     assert sharpen_pairs(noise, np.array([[90.0, 60.0], [0.0, 90.0]])) is noise
+
+
+def test_a_pattern_that_is_no_pairs_is_believed_half():
+    noise = np.array([[0.8, 0.2, 0.0], [0.0, 0.9, 0.1], [0.1, 0.1, 0.8]])
+    guess = np.log(np.full((4, 3), [0.25, 0.5, 0.25]))  # so many of each class: 0.05 + 0.05 + 0.05 of the labels are wrong
+    found = soften_pattern(noise, guess)
+    assert found.sum(axis=1) == pytest.approx(np.ones(3))
+    assert found[0] == pytest.approx([(0.8 + 0.85) / 2, (0.2 + 0.075) / 2, 0.075 / 2])
+    even = spread_evenly(0.3, 3)
+    assert soften_pattern(even, guess) == pytest.approx(even)
