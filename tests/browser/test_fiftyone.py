@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -75,6 +76,21 @@ def test_the_page_asks_once_and_offers_nothing_but_the_review(page):
     assert sum("query DatasetPageQuery" in asked for asked in page.asked) == 1
     assert not any("setSpaces" in asked for asked in page.asked)  # the app takes the saved workspace as it is
     assert page.get_by_text("Dismiss", exact=True).count() == 0
+
+
+def test_the_panel_waits_until_the_app_knows_its_operators(page, rendered_review_app):
+    asked = []
+
+    def answer_late(route):
+        asked.append(route.request.url)
+        time.sleep(3)
+        route.continue_()
+
+    page.route("**/operators", answer_late)
+    page.goto(f"{rendered_review_app.url}/datasets/{rendered_review_app.dataset}?workspace=review")
+    page.locator(CARD).wait_for()
+    wait_until(lambda: page.locator("[data-cy='cr-progress']").count(), "the panel counts the labels")
+    assert len(asked) == 1
 
 
 def test_a_lasso_in_the_map_chooses_labels(open_review, rendered_review_app, tmp_path):

@@ -41,7 +41,12 @@
 
   // ---- operators ---------------------------------------------------------------------------------------------------------------
 
-  function run(name, params) {
+  // The app breaks down if it is asked for an operator before it has loaded them all; the panel says when it has.
+  let tellLoaded;
+  const loaded = new Promise((resolve) => (tellLoaded = resolve));
+
+  async function run(name, params) {
+    await loaded;
     return new Promise((resolve) => foo.executeOperator(`${PLUGIN}/${name}`, params || {}, { callback: resolve }));
   }
 
@@ -311,6 +316,10 @@
     const stages = JSON.stringify(recoil.useRecoilValue(fos.extendedStages)).length; // the map's lasso is one of them
     const dataset = recoil.useRecoilValue(fos.datasetName);
     const open = recoil.useRecoilValue(fos.nullableModalSampleId);
+    const there = foo.useOperatorAvailability(`${PLUGIN}/look`);
+    React.useEffect(() => {
+      if (there) tellLoaded();
+    }, [there]);
     React.useEffect(() => (open ? playOpened() : undefined), [open]);
     React.useEffect(() => {
       selected = [...chosen.keys()];
