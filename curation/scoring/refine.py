@@ -71,8 +71,8 @@ def refine_labels(
     First from the opinions alone. With features, two families of models (a ridge on random Fourier features: A. Rahimi, B. Recht,
     2007; extremely randomised trees, up to 20 000 samples) are then taught, out of fold and by group, on the posterior instead of
     the labels: what the first look found wrong no longer misleads them. If their guesses show that classes are taken for one other
-    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known; another
-    pattern is believed half (`soften_pattern`).
+    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known;
+    another pattern is believed half (`soften_pattern`).
 
     Args:
         labels: (N,) columns.
