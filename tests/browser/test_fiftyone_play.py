@@ -67,6 +67,7 @@ def play(page, workspace):
     """Open, name oneself, filter a confused pair, relabel 3, drop 5, undo 1, keep 20 at once."""
     page.locator("[data-cy='cr-curator']").fill("cy")
     page.locator("[data-cy='cr-curator']").blur()
+    page.locator("[data-cy='cr-matrix']").wait_for()  # labels are counted once the first clip is drawn
     pairs = page.locator("[data-cy='cr-matrix'] td.pair").all()
     cells = {cell.get_attribute("data-cy"): int(cell.inner_text()) for cell in pairs}
     confused = {name: n for name, n in cells.items() if name.split("-pair-")[1] not in _same(cells)}

@@ -160,6 +160,7 @@
     .cr h3 { font-size: 12px; font-weight: 600; margin: 16px 0 6px; color: var(--fo-palette-text-secondary, #aaa); text-transform: none; }
     .cr-line { display: flex; align-items: baseline; justify-content: space-between; gap: 12px; flex-wrap: wrap; }
     .cr-bar { display: flex; height: 8px; border-radius: 4px; overflow: hidden; background: #3a3f47; margin: 6px 0; }
+    .cr-uncounted { height: 40px; } /* nothing moves when the count comes */
     .cr-quiet { color: var(--fo-palette-text-secondary, #aaa); }
     .cr-note { padding: 6px 10px; border-radius: 6px; margin: 6px 0; background: #24462f; color: #c9f2d6; }
     .cr-note.many { background: #1e3a5c; color: #d3e6ff; } .cr-note.bad { background: #5c1e22; color: #ffd6d8; }
@@ -339,7 +340,7 @@
     return h("div", { className: "cr", "data-cy": "cr-panel" },
       h("style", null, STYLE),
       shown.problem && h("div", { className: "cr-note bad" }, shown.problem),
-      shown.progress && h(Progress, { progress: shown.progress }),
+      shown.progress ? h(Progress, { progress: shown.progress }) : h("div", { className: "cr-uncounted" }),
       chosen.size > 0 && h("div", { className: "cr-note many", "data-cy": "cr-selected" }, `${chosen.size} selected: what you press decides on all of them.`),
       card ? h(Card, { card, neighbours: shown.neighbours[card.id] }) : h("p", null, "Nothing in this view waits for a decision. Choose another view on the left."),
       h("div", { className: "cr-acts" }, ACTIONS.map((action) => h("button", {
