@@ -108,12 +108,13 @@ def _wait_for_worker(parent):
 
 @pytest.mark.slow
 def test_ctrl_c_says_one_line_and_leaves_nothing_behind(tmp_path, reference, tiny_lessons, small_model):
-    expected, seconds = reference
+    expected, _ = reference
     root = tmp_path / "work"
     _start(root, tiny_lessons)
     words = [CURATE, "preannotate", "-w", str(root), "--workers", "2", "--model", str(small_model)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(0.5 * seconds)
+    _wait_for_worker(process.pid)
+    time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130

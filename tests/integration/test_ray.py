@@ -86,7 +86,7 @@ def test_ray_listens_on_loopback_only_and_ctrl_c_leaves_nothing_running(referenc
     places = {place for _, found in _list_session(process.pid) for place in found}
     assert places
     assert places <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
-    time.sleep(3)
+    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
