@@ -46,6 +46,9 @@ class Preannotation(_Section):
     network_sha256: str = Field(default="", description="SHA-256 of that file")
     network_classes: tuple[str, ...] = Field(default=(), description="names of its outputs in order; empty = as the file says")
     network_confidence: float = Field(default=0.3, ge=0, le=1, description="a box counts from here on")
+    pose: Literal["full", "heavy"] = Field(
+        default="full", description="landmark network: heavy sees small people better, 4x slower"
+    )
     tracker: str = Field(default="landmarks", description="who is who from frame to frame: landmarks, bytetrack or oc-sort")
     faces: bool = Field(default=False, description="read head angles, eyes and mouths of faces of 40 px and more (15 ms each)")
     faces_fps: float = Field(default=12.0, gt=0, le=240, description="how often a second; blinks need 12")

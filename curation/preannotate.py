@@ -168,13 +168,14 @@ def repropose(workspace: Workspace, catalogue: Catalogue, arrays: ArrayStore, *,
 def name_pipeline(settings: Preannotation) -> str:
     """Return the name under which the catalogue records who found the people.
 
-    Detector with the first of its network's SHA-256 if it has one, pipeline and version, special tracker.
+    Detector with the first of its network's SHA-256 if it has one, pipeline and version, special tracker, special landmark network.
     """
     from backends.people.people import PIPELINE
 
     detector = f"{settings.detector}-{settings.network_sha256[:8]}" if settings.network_sha256 else settings.detector
     name = f"{detector}/{PIPELINE}"
-    return name if settings.tracker == "landmarks" else f"{name}/{settings.tracker}"
+    name = name if settings.tracker == "landmarks" else f"{name}/{settings.tracker}"
+    return name if settings.pose == "full" else f"{name}/{settings.pose}"
 
 
 def _list_todo(catalogue: Catalogue, clips: Sequence[Clip], pipeline: str) -> list[Clip]:

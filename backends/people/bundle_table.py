@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from backends.people.sources import Network, Official
 
-__all__ = ["BUNDLES", "Bundle"]
+__all__ = ["BUNDLES", "EXTRAS", "Bundle"]
 
 _POSE_DETECTOR = Network(
     path="pose_detection/pose_detection.tflite",
@@ -20,6 +20,13 @@ _POSE_DETECTOR = Network(
 _POSE_LANDMARKS = Network(
     path="pose_landmark/pose_landmark_full.tflite", sha256="e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"
 )
+_POSE_HEAVY = Network(
+    path="pose_landmark_heavy.tflite",
+    sha256="59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+    node_package="@mediapipe/pose@0.5.1675469404",
+)
+_LANDMARKS = ((1, 195), (1, 1), (1, 64, 64, 39), (1, 117))
+"""Landmarks, whether a body is there, heatmaps, landmarks in metres; the mask of the body is not needed."""
 _PALM = Network(
     path="palm_detection/palm_detection_full.tflite", sha256="1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54"
 )
@@ -85,7 +92,7 @@ def _list_all() -> Iterator[Bundle]:
         name="pose-landmarks",
         file="pose_landmarks.tflite",
         taken_from=("pose", "pose_landmarks_detector.tflite"),
-        outputs=((1, 195), (1, 1), (1, 64, 64, 39), (1, 117)),
+        outputs=_LANDMARKS,
     )
     yield Bundle(
         name="hand",
@@ -118,3 +125,14 @@ BUNDLES: dict[str, Bundle] = {bundle.name: bundle for bundle in _list_all()}
 There is no ``face_landmarker.task``: the wheel's face network gives 468 points, which Tasks 1.x reads as 478 and scrambles, so the
 478 points come from ``face-mesh`` and ``iris`` through LiteRT.
 """
+
+EXTRAS: dict[str, Bundle] = {
+    "pose-landmarks-heavy": Bundle(
+        name="pose-landmarks-heavy",
+        file="pose_landmarks_heavy.tflite",
+        official=Official(path=_POSE_HEAVY.path, sha256=_POSE_HEAVY.sha256, store="mediapipe-assets"),
+        networks={"": _POSE_HEAVY},
+        outputs=_LANDMARKS,
+    )
+}
+"""Bundles that nobody needs and that are made when they are asked for."""

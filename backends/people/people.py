@@ -43,6 +43,7 @@ class PeopleFinder:
         lost_after: seconds after which somebody who is not seen any more is somebody new when they come back; shorter absences
             are filled, and marked as filled.
         network: the file behind a detector that comes without one.
+        pose: size of the landmark network, see `backends.people.networks.POSE_NETWORKS`.
         tracker: a name in `backends.people.TRACKERS`. One that cannot see by itself has people detected in every frame.
         threads: to compute on; the tracks do not depend on it.
 
@@ -60,6 +61,7 @@ class PeopleFinder:
         lost_after: float = 2.0,
         network: BoxSettings | None = None,
         tracker: str = "landmarks",
+        pose: str = "full",
         threads: int = 1,
     ) -> None:
         check_range("detect_every", detect_every, 0, 1e9)
@@ -68,7 +70,7 @@ class PeopleFinder:
         self._plan = partial(Schedule, detect_every, detect_rarest)
         before = THREADS.set(threads)
         try:
-            self._team = PoseTeam(threads)
+            self._team = PoseTeam(threads, pose)
             self._detector: PersonDetector = open_detector(detector, network, self._team)
         finally:
             THREADS.reset(before)

@@ -68,13 +68,16 @@ class Poses:
 class PoseEstimator:
     """33 landmarks of each given person in full-frame px. A context manager; one instance belongs to one thread.
 
+    Args:
+        size: of the landmark network, see `backends.people.networks.POSE_NETWORKS`.
+
     Examples:
         >>> with PoseEstimator() as estimator:  # doctest: +SKIP
         ...     pose_px, scores = estimator.estimate(image_rgb, boxes_xyxy)
     """
 
-    def __init__(self) -> None:
-        self._network = LandmarkNetwork()
+    def __init__(self, size: str = "full") -> None:
+        self._network = LandmarkNetwork(size)
 
     def estimate(self, image_rgb: NDArray[np.uint8], boxes_xyxy: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the poses in given person boxes.

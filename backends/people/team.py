@@ -24,11 +24,12 @@ class PoseTeam:
 
     Args:
         size: how many. With one nothing is computed beside the caller.
+        network: the size of each, see `backends.people.networks.POSE_NETWORKS`.
     """
 
-    def __init__(self, size: int = 1) -> None:
+    def __init__(self, size: int = 1, network: str = "full") -> None:
         self.size = size
-        self._estimators = [PoseEstimator() for _ in range(size)]
+        self._estimators = [PoseEstimator(network) for _ in range(size)]
         self._idle: SimpleQueue[PoseEstimator] = SimpleQueue()
         for estimator in self._estimators:
             self._idle.put(estimator)

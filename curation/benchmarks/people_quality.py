@@ -45,6 +45,8 @@ ROOMS = (
 def bench_quality(*, rounds: int, seed: int = 0, detectors: tuple[str, ...] = ("tiles", "faces")) -> BenchResult:
     """Measure recall, precision and PCK@0.2 of nose, shoulders, elbows and wrists, per size of room and detector.
 
+    Where the larger landmark network is there (`curate models pull --extra pose-landmarks-heavy`), "faces, heavy" is measured too.
+
     `rounds` is the number of lessons per size, each of another class and light; the spread is that of the lessons. Two matches are
     counted: by box (IoU of 0.5) or by head and shoulders, see `curation.render.measure.measure_people`; and by box alone. The
     better of the detectors is held against what is wanted. Seconds are CPU: of a frame, detections among them; of the first
@@ -57,7 +59,7 @@ def bench_quality(*, rounds: int, seed: int = 0, detectors: tuple[str, ...] = ("
     with tempfile.TemporaryDirectory(prefix="curate-bench-") as folder:
         for room in ROOMS:
             clips = _render(Path(folder) / str(room.students), room, rounds, seed)
-            found = {name: _measure(clips, name) for name in detectors}
+            found = {", ".join(how): _measure(clips, *how) for how in _list_ways(detectors)}
             for name, of_room in found.items():
                 rows.append(_describe(room, name, of_room))
                 data[f"{room.students} students, {name}"] = of_room.to_dict()
@@ -100,13 +102,23 @@ class _Found:
         }  # fmt: skip
 
 
-def _measure(clips: list[Path], detector: str) -> _Found:
+def _list_ways(detectors: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return detectors, and the last of them with the larger landmark network, if that is there."""
+    from backends.people.bundles import list_bundles
+    from backends.people.networks import POSE_NETWORKS
+
+    there = {status.name for status in list_bundles() if status.state == "there"}
+    more = [(detectors[-1], "heavy")] if POSE_NETWORKS["heavy"] in there else []
+    return [*((name,) for name in detectors), *more]
+
+
+def _measure(clips: list[Path], detector: str, pose: str = "full") -> _Found:
     from backends.people.people import PeopleFinder
     from curation.render.truth import read_truth
 
     truth = {clip.stem: read_truth(clip) for clip in clips}
     start = time.process_time()
-    with PeopleFinder(detector) as finder:
+    with PeopleFinder(detector, pose=pose) as finder:
         tracks: Any = {clip.stem: finder.process(_read_frames(clip)) for clip in clips}
     seconds = (time.process_time() - start) / sum(len(t.boxes) for t in truth.values())
     first, known = _time_detections(clips, detector)
@@ -175,7 +187,7 @@ def _read_frames(path: Path) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
 
 def _describe(room: RoomSize, detector: str, found: _Found) -> str:
     loose, strict, lessons = found.loose, found.strict, found.lessons
-    parts = [f"rendered, {room.students:>2} students {room.size[0]}x{room.size[1]}  {detector:<6}"]
+    parts = [f"rendered, {room.students:>2} students {room.size[0]}x{room.size[1]}  {detector:<13}"]
     for name, value, each in (
         ("recall", loose.person_recall, [m.person_recall for m in lessons]),
         ("precision", loose.person_precision, [m.person_precision for m in lessons]),

@@ -20,13 +20,16 @@ def models() -> None:
 
 
 @models.command()
-@click.option("--offline-only", is_flag=True, help="Leave MediaPipe's own addresses alone; build from the package index only.")
+@click.option("--offline-only", is_flag=True, help="Leave MediaPipe's own addresses alone; build from the package indexes only.")
+@click.option(
+    "--extra", "extras", multiple=True, help="A bundle that is not needed, too: pose-landmarks-heavy (needs npm where offline)."
+)
 @json_option
-def pull(*, offline_only: bool, as_json: bool) -> None:
+def pull(*, offline_only: bool, extras: tuple[str, ...], as_json: bool) -> None:
     """Fetch or build the bundles that are missing or damaged, into $CURATE_MODELS or ~/.cache/curate/models."""
     from backends.people.bundles import find_folder, pull_bundles
 
-    statuses = pull_bundles(offline_only=offline_only, progress=lambda line: click.echo(line, err=True))
+    statuses = pull_bundles(offline_only=offline_only, extras=extras, progress=lambda line: click.echo(line, err=True))
     made = [status.name for status in statuses if status.state in ("fetched", "built")]
     done = f"{len(made)} made ({', '.join(made)})" if made else "nothing to do"
     data = {"folder": str(find_folder()), "bundles": {s.name: {"state": s.state, "sha256": s.sha256} for s in statuses}}

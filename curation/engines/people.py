@@ -35,7 +35,9 @@ _FOLLOWED_OVER = 2.0
 
 def list_options(settings: Any) -> dict[str, Any]:
     """Return what `open_people_stage` takes, from a workspace's settings for pre-annotation."""
-    options = {name: getattr(settings, name) for name in ("detector", "detect_every", "detect_rarest", "tracker", "window", "fps")}
+    options = {
+        name: getattr(settings, name) for name in ("detector", "detect_every", "detect_rarest", "tracker", "pose", "window", "fps")
+    }
     network = {"path": settings.network, "sha256": settings.network_sha256, "classes": list(settings.network_classes)}
     return options | {"network": network | {"confidence": settings.network_confidence}}
 
@@ -49,6 +51,7 @@ def open_people_stage(
     fps: float,
     detect_rarest: float = 16.0,
     tracker: str = "landmarks",
+    pose: str = "full",
     network: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> Iterator[Callable[[Clip], Iterator[Step]]]:
@@ -63,6 +66,7 @@ def open_people_stage(
         fps: samples per second.
         detect_rarest: seconds between two looks at the whole picture in a still room.
         tracker: an entry of `backends.people.TRACKERS`.
+        pose: an entry of `backends.people.networks.POSE_NETWORKS`.
         network: fields of `backends.people.boxes.BoxSettings`, for a detector that comes without a network.
         threads: for each worker to compute on.
 
@@ -74,7 +78,13 @@ def open_people_stage(
     from backends.people.people import PeopleFinder
 
     boxes = BoxSettings(**network) if network else None
-    settings: dict[str, Any] = {"detect_rarest": detect_rarest, "network": boxes, "tracker": tracker, "threads": threads}
+    settings: dict[str, Any] = {
+        "detect_rarest": detect_rarest,
+        "network": boxes,
+        "tracker": tracker,
+        "pose": pose,
+        "threads": threads,
+    }
     with PeopleFinder(detector, detect_every, **settings) as finder:
 
         def find_people(clip: Clip) -> Iterator[Step]:

