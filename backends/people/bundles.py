@@ -79,7 +79,7 @@ def list_bundles(folder: Path | None = None, *, extras: Collection[str] = ()) ->
     """
     where = folder or find_folder()
     record = _read_record(where)
-    more = [name for name in EXTRAS if name in extras or (where / EXTRAS[name].file).exists()]
+    more = [name for name, bundle in EXTRAS.items() if (where / bundle.file).exists()]
     return [_check_bundle(where, _find(name), record) for name in dict.fromkeys([*BUNDLES, *more, *extras])]
 
 
@@ -93,7 +93,7 @@ def pull_bundles(
     """Fetch or build every bundle that is missing or damaged; each is loaded once before it takes its place.
 
     MediaPipe's own addresses come first; where they cannot be reached, the bundles are built from the networks in the wheel of
-    `sources.WHEEL` on the package index. With nothing to do, only SHA-256 sums are computed.
+    `sources.WHEEL` on the package index, an extra from its package for Node.js. With nothing to do, only SHA-256 sums are computed.
 
     Args:
         folder: where they go; `find_folder()` if None.

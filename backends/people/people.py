@@ -80,8 +80,8 @@ class PeopleFinder:
 
         Args:
             frames: (index, seconds, RGB image (H, W, 3) uint8), indices and seconds increasing, one size of image, which is kept
-                for a moment and must not be written to; any sampling: a
-                person must not move further than about half their size from one frame to the next.
+                for a moment and must not be written to; any sampling: a person must not move further than about half their size
+                from one frame to the next.
 
         Raises:
             InvalidField: if an image is not RGB uint8.

@@ -53,7 +53,9 @@ def bench_faces(*, rounds: int, seed: int = 0) -> BenchResult:
         rows.append(
             f"{name:22} top-1 {mean['top1']:.3f}  top-5 {mean['top5']:.3f}  attributes {mean['attributes']:.3f} (most frequent "
             f"{mean['majority']:.3f})  {n_params} parameters  trained in {mean['fit_s']:.0f} s of CPU; CPU for one face "
-            + ", ".join(f"{engine} {ms:.2f} ms" if ms else f"{engine} does not run here" for engine, ms in latency.items())
+            + ", ".join(
+                f"{engine} {ms:.2f} ms" if ms is not None else f"{engine} does not run here" for engine, ms in latency.items()
+            )
         )
         limits = {"top1": LEAST_TOP1, "top5": LEAST_TOP5, "attributes": LEAST_ATTRIBUTES}
         missed += [f"{name}: {key} {mean[key]:.3f} is below {least}" for key, least in limits.items() if mean[key] < least]
