@@ -36,6 +36,10 @@ _HARMLESS = re.compile(r"mmco|co located POCs|exceeds max|SEI|APP\d* ?field")
 _LEAST_STEPS = 10
 
 
+def _is_complaint(said: list[tuple[int, str, str]]) -> bool:
+    return any(not _HARMLESS.search(message) for *_, message in said)
+
+
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a file and yield (container, its first video stream). Playlists are refused: they would open other files or addresses.
@@ -112,19 +116,26 @@ class Decoder:
         return [Gap(before=int(before), frames=count) for before, count in sorted(lost.items())]
 
     def _demux(self) -> Iterator[Any]:
-        """Yield all packets; one that cannot be read is counted, and reading goes on behind it."""
+        """Yield all packets; one that cannot be read is counted, and so are bytes that the container's reader skips with a complaint."""
         import av
 
         failures = 0
+        packets = self._container.demux()
         while failures < _MOST_FAILURES:
-            try:
-                for packet in self._container.demux():
-                    failures = 0
-                    yield packet
+            with av.logging.Capture(local=True) as said:
+                try:
+                    packet = next(packets, None)
+                except (av.FFmpegError, OSError):
+                    failures += 1
+                    self._distrust()
+                    packets = self._container.demux()
+                    continue
+            if packet is None:
                 return
-            except (av.FFmpegError, OSError):
-                failures += 1
+            if _is_complaint(said):
                 self._distrust()
+            failures = 0
+            yield packet
 
     def _decode(self, packet: Any) -> list[Any]:
         import av
@@ -147,7 +158,7 @@ class Decoder:
                 frames = list(packet.decode())
             except (av.FFmpegError, OSError):
                 frames = None
-        if frames is None or any(not _HARMLESS.search(message) for *_, message in said):
+        if frames is None or _is_complaint(said):
             self._distrust()
             if packet.pts is not None and packet.size:
                 self._missed.add(packet.pts)

@@ -148,6 +148,20 @@ def test_a_hole_in_the_bytes_gives_no_false_picture(tmp_path, kind):
     assert info.gaps
 
 
+@pytest.mark.parametrize("kind", ["h264 with open groups", "vp9 of odd size"])
+def test_what_the_reader_of_a_container_skips_is_damage_though_the_decoder_says_nothing(tmp_path, kind):
+    name, *rest = KINDS[kind]
+    data = encode(tmp_path / name, *rest).read_bytes()
+    packets = list_packets(tmp_path / name)
+    for first in (26, 50, 70):
+        start, end = (position + size // 2 for position, size, _ in (packets[first], packets[first + 10]))
+        holed = tmp_path / f"holed{name[1:]}"
+        holed.write_bytes(data[:start] + data[end:])
+        info = probe_media(holed)
+        assert info.problem is not None, first
+        assert sum(gap.frames for gap in info.gaps) == 100 - info.n_frames
+
+
 def test_a_variable_rate_is_exact_by_index_and_by_time(tmp_path):
     rng = np.random.default_rng(2)
     pts = np.cumsum(rng.choice([17, 33, 34, 67, 250], N))
