@@ -207,15 +207,33 @@
     return p == null ? "" : p > 0.995 ? "over 99 %" : p < 0.005 ? "under 1 %" : `${Math.round(100 * p)} %`;
   }
 
+  // Estimates are for people whole numbers; thousands stand apart.
+  function whole(n) {
+    return String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  }
+
+  function expect(n) {
+    return n < 1 ? ["fewer than ", 1] : ["about ", whole(n)];
+  }
+
+  function clock(seconds) {
+    const tenths = Math.round(10 * seconds);
+    const pad = (n) => String(n).padStart(2, "0");
+    if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`;
+    const [hours, minutes, rest] = [Math.floor(tenths / 36000), Math.floor(tenths / 600) % 60, Math.floor(tenths / 10) % 60];
+    return hours ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
+  }
+
   function Progress({ progress }) {
     const colours = { kept: "#2e9e5b", dropped: "#d13b40", relabelled: "#8a5bd1", ambiguous: "#c98a1b" };
     const left = progress.total - progress.reviewed;
-    const said = Object.entries(progress.verdicts).map(([verdict, n]) => `${n} ${verdict}`).join(", ");
+    const said = Object.entries(progress.verdicts).map(([verdict, n]) => `${whole(n)} ${verdict}`).join(", ");
+    const [about, expected] = expect(progress.expected);
     return h("div", { "data-cy": "cr-progress" },
       h("div", { className: "cr-line" },
-        h("b", null, `${progress.reviewed} of ${progress.total} reviewed`),
-        h("span", { "data-cy": "cr-expected", title: "The sum of the probabilities of being wrong over the labels that nobody has decided on" },
-          "about ", h("b", null, progress.expected.toFixed(1)), ` wrong among the ${left} left`)),
+        h("b", null, `${whole(progress.reviewed)} of ${whole(progress.total)} reviewed`),
+        left > 0 && h("span", { "data-cy": "cr-expected", "data-exact": progress.expected, title: "The sum of the probabilities of being wrong over the labels that nobody has decided on" },
+          about, h("b", null, expected), ` wrong among the ${whole(left)} left`)),
       h("div", { className: "cr-bar", title: said },
         Object.keys(colours).map((verdict) => h("div", { key: verdict, style: { width: `${(100 * (progress.verdicts[verdict] || 0)) / Math.max(progress.total, 1)}%`, background: colours[verdict] } }))),
       said && h("div", { className: "cr-quiet" }, said),
@@ -225,7 +243,7 @@
 
   function Card({ card, neighbours }) {
     const differs = card.suggested && card.suggested !== card.label;
-    const where = [card.student, card.lesson, card.start != null && `${card.start.toFixed(1)} s`, `labelled by ${card.annotator}`].filter(Boolean).join(" · ");
+    const where = [card.student, card.lesson, card.start != null && clock(card.start), `labelled by ${card.annotator}`].filter(Boolean).join(" · ");
     return h("div", { "data-cy": "cr-card", "data-sample": card.id },
       h(Loop, { path: card.filepath, "data-cy": "cr-clip" }),
       h("div", { className: "cr-says" },
@@ -247,7 +265,7 @@
     const most = Math.max(1, ...pairs.filter((pair) => pair.label !== pair.suggested).map((pair) => pair.n));
     const at = (label, suggested) => pairs.find((pair) => pair.label === label && pair.suggested === suggested);
     return h("div", { "data-cy": "cr-matrix" },
-      h("h3", null, scope ? `Of the ${scope} selected: labelled (rows), looks like (columns)` : "Not yet reviewed: labelled (rows), looks like (columns)"),
+      h("h3", null, scope ? `Of the ${whole(scope)} selected: labelled (rows), looks like (columns)` : "Not yet reviewed: labelled (rows), looks like (columns)"),
       h("table", null,
         h("thead", null, h("tr", null, h("th"), there.map((value) => h("th", { key: value.id, title: value.name }, value.id)))),
         h("tbody", null, there.map((row) => h("tr", { key: row.id }, h("th", { title: row.name }, row.id), there.map((column) => {
@@ -258,10 +276,10 @@
             key: column.id,
             className: pair ? "pair" : "",
             "data-cy": `cr-pair-${row.id}-${column.id}`,
-            title: pair ? `${pair.n} labelled ${row.id} that look like ${column.id}; about ${pair.expected} of them wrong. Click to see them.` : "",
+            title: pair ? `${whole(pair.n)} labelled ${row.id} that look like ${column.id}; ${expect(pair.expected).join("")} of them wrong. Click to see them.` : "",
             style: pair ? { background: same ? "rgba(90,110,130,.45)" : `rgba(226,87,76,${strength})` } : {},
             onClick: pair ? () => run("pair", { label: row.id, suggested: column.id }) : undefined,
-          }, pair ? pair.n : "");
+          }, pair ? whole(pair.n) : "");
         }))))));
   }
 
@@ -341,7 +359,7 @@
       h("style", null, STYLE),
       shown.problem && h("div", { className: "cr-note bad" }, shown.problem),
       shown.progress ? h(Progress, { progress: shown.progress }) : h("div", { className: "cr-uncounted" }),
-      chosen.size > 0 && h("div", { className: "cr-note many", "data-cy": "cr-selected" }, `${chosen.size} selected: what you press decides on all of them.`),
+      chosen.size > 0 && h("div", { className: "cr-note many", "data-cy": "cr-selected" }, `${whole(chosen.size)} selected: what you press decides on all of them.`),
       card ? h(Card, { card, neighbours: shown.neighbours[card.id] }) : h("p", null, "Nothing in this view waits for a decision. Choose another view on the left."),
       h("div", { className: "cr-acts" }, ACTIONS.map((action) => h("button", {
         key: action.kind, title: action.help, "data-cy": `cr-${action.kind}`, onClick: (event) => (event.currentTarget.blur(), act(action.kind)), style: { background: action.colour },
