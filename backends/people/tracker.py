@@ -1,7 +1,8 @@
 """Tracks of people: carried from frame to frame by their landmarks, joined with new detections by overlap.
 
 Considered and not used: `trackers` (ByteTrack, OC-SORT). Those guess where a box goes between frames; here the landmark network
-says where each body is in every frame, and only a detection every few seconds must be assigned: one Hungarian assignment.
+says where each body is in every frame, and only a detection every few seconds must be assigned: one linear assignment, by Jonker
+and Volgenant (`lapx`: SciPy's takes half a second to import, and the first tubelets wait for it).
 """
 
 from __future__ import annotations
@@ -219,13 +220,14 @@ class Tracker:
         least: float,
     ) -> dict[int, Live]:
         """Return detection → track by places of tracks: by IoU of boxes, plus 1 where head or shoulders are the same."""
-        from scipy.optimize import linear_sum_assignment
+        from lap import lapjvx
 
         if not places or not rows:
             return {}
         tracks, own_boxes, own_poses = zip(*places, strict=True)
         likeness = compute_ious(np.stack(own_boxes), boxes[rows]) + share_parts(np.stack(own_poses), pose_px[rows])
-        pairs = sorted(zip(*linear_sum_assignment(-likeness), strict=True), key=lambda pair: -likeness[pair])
+        matched = lapjvx(-likeness.astype(np.float64), extend_cost=True, return_cost=False)
+        pairs = sorted(zip(*matched, strict=True), key=lambda pair: -likeness[pair])
         partner: dict[int, Live] = {}
         for place, column in pairs:
             if likeness[place, column] >= least and tracks[place] not in partner.values():
