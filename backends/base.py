@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.sequences import SequenceSet
 
-__all__ = ["BehaviourModel", "CropReader", "EpochReport", "Progress", "predict_sequences"]
+__all__ = ["BehaviourModel", "CropReader", "EpochReport", "PoseReader", "Progress", "predict_sequences"]
 
 
 @frozen(kw_only=True)
@@ -33,15 +33,33 @@ Progress = Callable[[EpochReport], None]
 
 
 @runtime_checkable
-class BehaviourModel(Protocol):
-    """Pose sequences in, probabilities over the values of one axis out.
+class PoseReader(Protocol):
+    """Pose sequences in, probabilities over the values of one axis out: what a trained model is asked for."""
+
+    name: str
+    classes: tuple[str, ...]
+
+    def predict_proba(self, pose: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return (N, K) probabilities for (N, T, V, C) poses; a sequence in which nothing is seen gets 1 / K everywhere.
+
+        Raises:
+            ModelError: if the model is not trained.
+            InvalidField: if V or C is not what the model was trained on.
+        """
+        ...
+
+    def embed(self, pose: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return (N, D) features, near for sequences that the model takes for alike."""
+        ...
+
+
+@runtime_checkable
+class BehaviourModel(PoseReader, Protocol):
+    """A `PoseReader` that can be trained, saved and loaded.
 
     Every entry of `backends.behaviour.MODELS` keeps this contract (tests/contracts.py): probabilities are finite and sum to 1,
     the same seed gives the same answer, and a saved model answers as before once it is loaded.
     """
-
-    name: str
-    classes: tuple[str, ...]
 
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
@@ -59,19 +77,6 @@ class BehaviourModel(Protocol):
             InvalidField: if a label is not among `classes`.
             NotEnoughData: if fewer than two classes occur.
         """
-        ...
-
-    def predict_proba(self, pose: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return (N, K) probabilities for (N, T, V, C) poses; a sequence in which nothing is seen gets 1 / K everywhere.
-
-        Raises:
-            ModelError: if the model is not trained.
-            InvalidField: if V or C is not what the model was trained on.
-        """
-        ...
-
-    def embed(self, pose: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Return (N, D) features, near for sequences that the model takes for alike."""
         ...
 
     def save(self, folder: str | Path, card: Mapping[str, Any]) -> None:

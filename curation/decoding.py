@@ -116,7 +116,7 @@ class Decoder:
         return [Gap(before=int(before), frames=count) for before, count in sorted(lost.items())]
 
     def _demux(self) -> Iterator[Any]:
-        """Yield all packets; one that cannot be read is counted, and so are bytes that the container's reader skips with a complaint."""
+        """Yield all packets; one that cannot be read is counted, as is what the container's reader skips with a complaint."""
         import av
 
         failures = 0

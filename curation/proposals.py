@@ -15,7 +15,7 @@ from schemas.records import PredictedSpan, Tubelet
 from schemas.vocabulary import Taxonomy, load_taxonomy
 
 if TYPE_CHECKING:
-    from backends.base import BehaviourModel
+    from backends.base import PoseReader
 
 __all__ = ["Proposer", "load_proposer"]
 
@@ -29,7 +29,7 @@ class Proposer:
     `taxonomy` is the id of the vocabulary and `axis` the axis of it that the model's classes are values of.
     """
 
-    model: BehaviourModel = field(repr=False)
+    model: PoseReader = field(repr=False)
     name: str
     version: str
     taxonomy: str
@@ -98,19 +98,32 @@ class Proposer:
 
 
 def load_proposer(folder: str | Path | None = None) -> Proposer:
-    """Load the model in `folder`; None = the one that ships with the tool.
+    """Load the model in `folder`; None = the one that ships with the tool. Where it lies there as ONNX too, that is what proposes.
 
     Raises:
         ModelError: if there is none, or it was changed.
     """
-    from backends.behaviour import PROPOSER, load_model
+    from backends.behaviour import PROPOSER
     from backends.weights import read_card
 
     place = Path(folder) if folder is not None else PROPOSER
     card = read_card(place)
     if not card.taxonomy:
         raise ModelError(place, "its card does not say which taxonomy its classes are of")
-    return Proposer(model=load_model(place), name=card.name, version=card.version, taxonomy=card.taxonomy, axis=card.axis)
+    return Proposer(model=_load_reader(place), name=card.name, version=card.version, taxonomy=card.taxonomy, axis=card.axis)
+
+
+def _load_reader(folder: Path) -> PoseReader:
+    """Load a model in the form that is there soonest: ONNX for any number of frames if there is one, else with torch."""
+    from backends.onnx_models import ONNX_NAME, OnnxModel
+
+    if (folder / ONNX_NAME).exists():
+        exported = OnnxModel.load(folder)
+        if exported.n_frames is None:
+            return exported
+    from backends.behaviour import load_model
+
+    return load_model(folder)
 
 
 def _round_rows(probs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ N_LESSONS = 40
 def build_proposer(
     out: str | Path, *, seed: int = 0, lessons: int = N_LESSONS, seconds: float = 48.0, check: SequenceSet | None = None
 ) -> dict[str, Any]:
-    """Train the proposer, measure it on other simulated lessons, write it to the folder `out`, and return the measurement.
+    """Train the proposer, measure it on other simulated lessons, write it to the folder `out`, as ONNX too; return the measurement.
 
     Args:
         out: the model folder.
@@ -41,6 +41,7 @@ def build_proposer(
         StorageError: if `out` cannot be written to.
     """
     from backends.behaviour.cnn_lstm_motion import CnnLstmMotion
+    from backends.onnx_export import export_onnx
     from curation.render import simulate_poses
 
     taught = simulate_poses(seed=seed + 1, lessons=lessons, seconds=seconds)
@@ -64,7 +65,7 @@ def build_proposer(
         "licence": "Apache-2.0",
         "rebuild": f"python -m curation.proposer --seed {seed} --lessons {lessons} --out backends/data/proposer",
     }
-    model.save(out, card)
+    export_onnx(model, out, n_frames=asked.pose.shape[1], card=card)
     return training
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from backends.base import EpochReport, Progress
 from backends.behaviour.common import check_training, encode_labels, fill_unseen
-from backends.behaviour.normalise import check_poses, choose_nodes, find_counterparts, has_depth, list_nodes, normalise_poses
+from backends.behaviour.normalise import check_poses, choose_nodes, find_counterparts, has_depth
+from backends.behaviour.reading import PoseInput
 from backends.training import TrainingHistory, TrainingPlan, choose_validation, isolate_random, train_classifier
 from backends.weights import ModelCard, load_network, save_network
 from schemas.errors import ModelError
@@ -157,18 +158,13 @@ class NetworkModel(ABC):
 
     def _read_config(self, said: Mapping[str, Any]) -> None:
         """Take over a card's `config`; raises KeyError, TypeError or ValueError if it makes no sense."""
-        n_nodes, n_channels = int(said["n_nodes"]), int(said["n_channels"])
-        if not (1 <= n_nodes <= 4096 and n_channels in (2, 3, 4)):
-            raise ValueError(f"{n_nodes} keypoints of {n_channels} channels")
-        nodes = [int(i) for i in said.get("nodes", list_nodes(n_nodes))]
-        if not nodes or min(nodes) < 0 or max(nodes) >= n_nodes:
-            raise ValueError(f"reads keypoints {nodes} of {n_nodes}")
+        read = PoseInput.of(said)
         self._config = {
             **said,
-            "n_nodes": n_nodes,
-            "n_channels": n_channels,
-            "nodes": nodes,
-            "depth": bool(said.get("depth", n_channels == 4)),
+            "n_nodes": read.n_nodes,
+            "n_channels": read.n_channels,
+            "nodes": list(read.nodes),
+            "depth": read.depth,
         }
 
     def _build(self) -> None:
@@ -176,8 +172,7 @@ class NetworkModel(ABC):
 
     def _prepare(self, poses: NDArray[np.float32]) -> Tensor:
         """Return (N, T, V', F) features of what is read of the poses."""
-        features = normalise_poses(poses, depth=self._config["depth"])
-        return torch.from_numpy(features.take(self._config["nodes"], axis=2))
+        return torch.from_numpy(PoseInput.of(self._config).prepare(poses))
 
     def _find_mirror(self) -> tuple[int, ...] | None:
         """Return the counterpart of every node that is read, or None where left and right are not to be swapped."""
@@ -198,7 +193,7 @@ class NetworkModel(ABC):
         return self._network
 
     def _check(self, pose: object) -> NDArray[np.float32]:
-        return check_poses(pose, n_nodes=self._config["n_nodes"], n_channels=self._config["n_channels"])
+        return PoseInput.of(self._config).check(pose)
 
     def _batches(self, poses: NDArray[np.float32]) -> list[Tensor]:
         return [self._prepare(poses[i : i + _CHUNK]) for i in range(0, len(poses), _CHUNK)]

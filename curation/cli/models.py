@@ -73,7 +73,7 @@ def export(model: str, out: str, frames: int, workspace: str | None, *, as_json:
 
     The file is compared with the model it came from, one sequence at a time and 256 at once, before it is written.
     """
-    from backends.onnx_models import export_onnx
+    from backends.onnx_export import export_onnx
 
     done = export_onnx(_load_asked(model, workspace), out, n_frames=frames)
     length = "any number of frames" if done.any_length else f"{done.n_frames} frames"

@@ -1,5 +1,6 @@
 """ONNX: the same probabilities as eager, one at a time or 256 at once, and one line for what is no export."""
 
+import json
 import pickle
 
 import numpy as np
@@ -8,7 +9,8 @@ from attrs import evolve
 
 from backends.behaviour import MODELS, load_model
 from backends.behaviour.network import NetworkModel
-from backends.onnx_models import OnnxModel, export_onnx
+from backends.onnx_export import export_onnx
+from backends.onnx_models import OnnxModel
 from schemas.errors import ModelError
 
 NETWORKS = [name for name in MODELS if issubclass(MODELS.load(name), NetworkModel)]
@@ -54,6 +56,18 @@ def test_what_is_no_export_is_one_line(motions, tmp_path):
     (tmp_path / "model.onnx").write_bytes(pickle.dumps({}))
     with pytest.raises(ModelError, match="was changed"):
         OnnxModel.load(tmp_path)
+    facts = (tmp_path / "onnx.json").read_text()
     (tmp_path / "onnx.json").write_text("{}")
     with pytest.raises(ModelError, match="does not describe an ONNX file"):
         OnnxModel.load(tmp_path)
+    (tmp_path / "onnx.json").write_text(facts)
+    make("tcn", motions.take(np.arange(48, 144))).save(tmp_path, {})
+    with pytest.raises(ModelError, match=r"model\.onnx: was exported from other weights"):
+        OnnxModel.load(tmp_path)
+
+
+def test_features_are_those_of_the_weights_beside_the_graph(motions, tmp_path):
+    model = make("tcn", motions)
+    export_onnx(model, tmp_path, n_frames=8, card={"licence": "CC0-1.0"})
+    assert json.loads((tmp_path / "card.json").read_text())["licence"] == "CC0-1.0"
+    np.testing.assert_allclose(OnnxModel.load(tmp_path).embed(motions.pose[:9]), model.embed(motions.pose[:9]), atol=1e-6)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from backends.behaviour import PROPOSER
+from backends.behaviour import load_proposer as load_weights
+from backends.behaviour.cnn_lstm_motion import CnnLstmMotion
+from backends.onnx_models import OnnxModel
 from curation.proposals import Proposer, load_proposer
+from curation.render import simulate_poses
 from schemas.errors import ModelError
 from schemas.records import Tubelet
 from schemas.vocabulary import Axis, Behaviour, Label, Taxonomy, load_taxonomy
@@ -78,6 +88,36 @@ def test_a_saved_model_is_loaded_with_what_its_card_says(small_model):
         assert sum(span.scores.values()) == pytest.approx(1, abs=1e-5)
         assert span.value == max(span.scores, key=span.scores.get)
         assert all(round(score, 6) == score for score in span.scores.values())
+
+
+@pytest.fixture(scope="module")
+def seen_poses():
+    return simulate_poses(seed=5, lessons=1, seconds=8.0).pose
+
+
+@pytest.mark.parametrize("n_frames", [1, 12, 30])
+def test_the_shipped_model_proposes_as_its_weights_do(n_frames, seen_poses):
+    shipped, poses = load_proposer(), np.tile(seen_poses, (1, 3, 1, 1))[:, :n_frames]
+    poses[0] = np.nan
+    assert isinstance(shipped.model, OnnxModel)
+    np.testing.assert_allclose(shipped.model.predict_proba(poses), load_weights().predict_proba(poses), atol=1e-6)
+    np.testing.assert_allclose(shipped.model.embed(poses), load_weights().embed(poses), atol=1e-6)
+
+
+def test_a_model_exported_for_one_length_proposes_with_its_weights(tmp_path):
+    shutil.copytree(PROPOSER, tmp_path / "fixed")
+    facts = json.loads((tmp_path / "fixed/onnx.json").read_text())
+    (tmp_path / "fixed/onnx.json").write_text(json.dumps({**facts, "any_length": False}))
+    assert isinstance(load_proposer(tmp_path / "fixed").model, CnnLstmMotion)
+
+
+def test_proposing_needs_no_torch():
+    code = (
+        "import sys, numpy as np; from curation.batch import load_champion_proposer; from curation.proposals import load_proposer; "
+        "import curation.preannotate, curation.recording; "
+        "load_proposer().model.predict_proba(np.ones((2, 12, 33, 4))); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_model_that_is_not_there_is_refused(tmp_path):
