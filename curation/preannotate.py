@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
 from curation.config import Preannotation, Workspace
 from curation.engines import ENGINES
-from curation.engines.base import Advanced, Begun, Event
+from curation.engines.base import Advanced, Begun, Engine, Event
 from curation.engines.people import list_options
 from curation.proposals import Proposer, load_proposer
 from curation.tubelets import plan_windows, sample_frames, stack_poses
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from curation.recording import ClipRecorder, Desk
     from curation.store import ArrayStore, Catalogue
 
-__all__ = ["PreannotateProgress", "PreannotateResult", "make_engine", "name_pipeline", "preannotate", "repropose"]
+__all__ = ["PreannotateProgress", "PreannotateResult", "choose_engine", "name_pipeline", "preannotate", "repropose"]
 
 STAGE = "curation.engines.people:open_people_stage"
 
@@ -63,7 +62,7 @@ def preannotate(
     catalogue: Catalogue,
     arrays: ArrayStore,
     *,
-    engine: str | None = None,
+    engine: str | Engine | None = None,
     workers: int | None = None,
     address: str | None = None,
     fps: float | None = None,
@@ -79,7 +78,7 @@ def preannotate(
         workspace: gives the settings (window, samples per second, detector) and the vocabulary.
         catalogue: holds the clips and takes the rest.
         arrays: takes boxes and poses.
-        engine: an entry of `curation.engines.ENGINES`; None = as the workspace says.
+        engine: what `choose_engine` returned, or an entry of `curation.engines.ENGINES`; None = as the workspace says.
         workers: processes; None = as the workspace says, where 0 = one per core.
         address: of a cluster, for an engine that can use one.
         fps: samples per second; None = as the workspace says.
@@ -101,8 +100,7 @@ def preannotate(
     for known, name in ((DETECTORS, settings.detector), (TRACKERS, settings.tracker)):
         if name not in known:
             raise UnknownName(known.kind, name, known)
-    log = workspace.folder("logs") / "workers.log"
-    runner = make_engine(engine or settings.engine, address, settings.workers if workers is None else workers, log)
+    runner = choose_engine(workspace, engine, workers, address) if engine is None or isinstance(engine, str) else engine
     clips = catalogue.list_clips()
     todo = _list_todo(catalogue, clips, name_pipeline(settings))
     if not todo:
@@ -128,20 +126,28 @@ def preannotate(
     return evolve(book.result, there=len(clips) - len(todo), frames=book.state.frames, seconds=time.monotonic() - started)
 
 
-def make_engine(name: str, address: str | None, workers: int, log: Path) -> Any:
-    """Return the engine of that name.
+def choose_engine(
+    workspace: Workspace, engine: str | None = None, workers: int | None = None, address: str | None = None
+) -> Engine:
+    """Return the engine on which `preannotate` runs with these arguments.
 
     Raises:
-        UnknownName: if there is none.
+        UnknownName: if there is none of that name.
         InvalidField: if it takes no address.
     """
-    engine = ENGINES.load(name)
-    options: dict[str, Any] = {"workers": workers, "log": log}
+    settings = workspace.config.preannotation
+    name = engine or settings.engine
+    make = ENGINES.load(name)
+    options: dict[str, Any] = {
+        "workers": settings.workers if workers is None else workers,
+        "log": workspace.folder("logs") / "workers.log",
+    }
     if address is not None:
-        if "address" not in signature(engine).parameters:
+        if "address" not in signature(make).parameters:
             raise InvalidField("address", f"none, since the engine {name!r} runs on this machine", address)
         options["address"] = address
-    return engine(**options)
+    made: Engine = make(**options)
+    return made
 
 
 def repropose(workspace: Workspace, catalogue: Catalogue, arrays: ArrayStore, *, proposer: Proposer) -> int:

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from curation.config import Workspace
 from curation.engines.base import Advanced, Begun
-from curation.preannotate import make_engine
+from curation.preannotate import choose_engine
 from schemas.records import Clip
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ def read_people(
     result = ReadResult()
     if not todo or not kinds:
         return result
-    log = workspace.folder("logs") / "workers.log"
-    runner = make_engine(engine or settings.engine, address, settings.workers if workers is None else workers, log)
+    runner = choose_engine(workspace, engine, workers, address)
     rates = {"window": settings.window, "fps": settings.fps, "faces_fps": settings.faces_fps}
     rows: dict[int, list[Readings]] = {}
     with closing(runner.run(todo, STAGE, options={"arrays": str(folder), "kinds": kinds, **rates})) as events:

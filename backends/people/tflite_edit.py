@@ -6,7 +6,7 @@ is written with the schema classes that MediaPipe ships; its own `MetadataWriter
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def keep_outputs(network: bytes, shapes: set[tuple[int, ...]]) -> bytes:
     return bytes(builder.Output())
 
 
+@lru_cache(maxsize=2)
 def make_dense(network: bytes) -> bytes:
     """Return a convolutional network whose outputs are the maps that it used to reshape and join; `resize_dense` changes its size.
 

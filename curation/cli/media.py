@@ -87,13 +87,15 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
     worked on is set aside with its reason (exit 1), and tried again by the next run.
     """
     from curation import preannotate as work
-    from curation.engines import ENGINES
     from curation.proposals import load_proposer
-    from curation.store import ArrayStore, Catalogue
     from schemas.vocabulary import load_taxonomy
 
-    ENGINES.load(how["engine"] or workspace.config.preannotation.engine)
     load_taxonomy(workspace.config.taxonomy)
+    engine = work.choose_engine(workspace, how["engine"], how["workers"], how["address"])
+    if not repropose:
+        engine.prepare(work.STAGE)
+    from curation.store import ArrayStore, Catalogue  # half a second, in which the worker starts
+
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
         given = load_proposer(model) if model else None
@@ -104,7 +106,7 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
             return
         with _show_board() as progress:
             load = given or partial(_load_champion, workspace, catalogue)
-            result = work.preannotate(workspace, catalogue, arrays, proposer=load, progress=progress, **how)
+            result = work.preannotate(workspace, catalogue, arrays, engine=engine, fps=how["fps"], proposer=load, progress=progress)
         read = _read_closely(workspace, catalogue, how)
     line = f"{_describe(result)}; {read.faces} faces and {read.hands} hands read" if read.clips else _describe(result)
     emit_result(line, {**_to_data(result), "faces": read.faces, "hands": read.hands}, as_json=as_json)

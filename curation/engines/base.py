@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -52,7 +52,14 @@ class Engine(Protocol):
         """Return how many threads each worker may compute on: more than one where there are fewer tasks than cores."""
         ...
 
-    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
+    def prepare(self, stage: str) -> None:
+        """Get ready for `run` with that stage while the caller still finds out its tasks; nothing has to come of it.
+
+        A stage's module may have a function ``prepare()`` that loads what every task of it needs.
+        """
+        ...
+
+    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Generator[Event, None, None]:
         """Yield what happens: for every task `Begun`, then `Advanced` as often as the stage yields, at last one `Ended`.
 
         The parts of a task come in order, those of different tasks as they are ready. A worker is at most one step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from curation.engines.base import Advanced, Begun, Ended, Event
@@ -37,7 +37,7 @@ W = TypeVar("W", bound=Worker)
 
 def run_crew(
     tasks: Sequence[Any], *, size: int, hire: Callable[[], W], wait: Callable[[Sequence[W]], Sequence[W]]
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Work through the tasks with up to `size` workers; see `curation.engines.base.Engine.run` for what is yielded.
 
     Args:

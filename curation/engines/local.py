@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from curation.engines.base import Event
 from curation.engines.crew import run_crew
@@ -23,16 +23,23 @@ __all__ = ["LocalEngine", "count_cores"]
 class _Worker:
     """One process and the pipe to it. The pipe holds 64 KiB: a process that has more to tell waits until it is heard."""
 
-    def __init__(self, stage: str, options: Mapping[str, Any], log: Path | None) -> None:
+    def __init__(self, stage: str, log: Path | None) -> None:
+        self.stage = stage
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._waits = False
         self._process: SpawnProcess = context.Process(
-            target=serve_tasks, args=(theirs, stage, dict(options), None if log is None else str(log)), daemon=True
+            target=serve_tasks, args=(theirs, stage, None if log is None else str(log)), daemon=True
         )
         with _interrupts_ignored():
             self._process.start()
         theirs.close()
+
+    def open(self, options: Mapping[str, Any]) -> Self:
+        """Have the stage set up; its first message says how that went."""
+        with suppress(OSError):
+            self.connection.send(dict(options))
+        return self
 
     def give(self, task: Any) -> None:
         """Hand a task over; if the process is gone, the next look at its connection says so."""
@@ -83,18 +90,31 @@ class LocalEngine:
         """
         self.workers = workers or count_cores()
         self.log = None if log is None else Path(log)
+        self._spare: _Worker | None = None
 
     def count_threads(self, n_tasks: int) -> int:
         """Return how many threads each worker may compute on."""
         return max(1, self.workers // max(n_tasks, 1))
 
-    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
+    def prepare(self, stage: str) -> None:
+        """Start a first worker; one that is not needed after all ends with this process. See `curation.engines.base.Engine`."""
+        self._spare = self._spare or _Worker(stage, self.log)
+
+    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Generator[Event, None, None]:
         """Yield what happens to the tasks; see `curation.engines.base.Engine.run`.
 
         Raises:
             CurationError: if the stage cannot be set up.
         """
-        return run_crew(tasks, size=self.workers, hire=lambda: _Worker(stage, options or {}, self.log), wait=_wait_for_any)
+        return run_crew(tasks, size=self.workers, hire=lambda: self._hire(stage).open(options or {}), wait=_wait_for_any)
+
+    def _hire(self, stage: str) -> _Worker:
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.stage == stage:
+            return spare
+        if spare is not None:
+            spare.stop()
+        return _Worker(stage, self.log)
 
 
 def _wait_for_any(workers: Sequence[_Worker]) -> list[_Worker]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from schemas.records import Clip
 if TYPE_CHECKING:
     from backends.people.people import PeopleFinder
 
-__all__ = ["list_options", "open_people_stage"]
+__all__ = ["list_options", "open_people_stage", "prepare"]
 
 _Frame = tuple[int, float, NDArray[np.uint8]]
 _STEP_EVERY = 8
@@ -40,6 +40,18 @@ def list_options(settings: Any) -> dict[str, Any]:
     }
     network = {"path": settings.network, "sha256": settings.network_sha256, "classes": list(settings.network_classes)}
     return options | {"network": network | {"confidence": settings.network_confidence}}
+
+
+def prepare() -> None:
+    """Import what every clip needs, and lay the body detector out for pictures of any size."""
+    import av  # noqa: F401
+
+    import backends.people.people
+    import backends.people.tiles
+    import backends.people.tracker  # noqa: F401
+    from backends.people.dense import BODIES, load_model
+
+    load_model(BODIES)
 
 
 @contextmanager
@@ -85,11 +97,20 @@ def open_people_stage(
         "pose": pose,
         "threads": threads,
     }
-    with PeopleFinder(detector, detect_every, **settings) as finder:
+    with PeopleFinder(detector, detect_every, **settings) as finder, ThreadPoolExecutor(1, thread_name_prefix="hash") as checking:
 
         def find_people(clip: Clip) -> Iterator[Step]:
-            if hash_file(clip.uri) != clip.sha256:
-                raise MediaError(clip.uri, "has changed since it was added; add it again")
+            digest = checking.submit(hash_file, clip.uri)
+            try:
+                for step in find_in_order(clip):
+                    _check_unchanged(clip, digest)
+                    yield step
+            except MediaError:
+                _check_unchanged(clip, digest)
+                raise
+            _check_unchanged(clip, digest)
+
+        def find_in_order(clip: Clip) -> Iterator[Step]:
             windows = plan_windows(clip.timestamps, window=window, fps=fps, gaps=clip.gaps)
             first_part = len(windows[0].frames) + _SETTLED_AFTER
             n_people = following = 0
@@ -102,6 +123,12 @@ def open_people_stage(
                 n_people = following
 
         yield find_people
+
+
+def _check_unchanged(clip: Clip, digest: Future[str]) -> None:
+    """Raise unless a clip's file is what was added: the reading does not wait for that to be known."""
+    if digest.result() != clip.sha256:
+        raise MediaError(clip.uri, "has changed since it was added; add it again")
 
 
 def _read_ahead(frames: Iterator[_Frame]) -> Iterator[_Frame]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -118,7 +118,10 @@ class RayEngine:
         """Return 1: an actor asks the cluster for one core."""
         return 1
 
-    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Iterator[Event]:
+    def prepare(self, stage: str) -> None:
+        """Do nothing: where actors run is known once the cluster is."""
+
+    def run(self, tasks: Sequence[Any], stage: str, *, options: Mapping[str, Any] | None = None) -> Generator[Event, None, None]:
         """Yield what happens to the tasks; see `curation.engines.base.Engine.run`.
 
         Raises:

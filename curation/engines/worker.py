@@ -35,13 +35,17 @@ class Message(Enum):
     """The worker is gone: how it ended. Said by the engine's side of a worker, never by the worker itself."""
 
 
-def serve_tasks(connection: Connection, stage: str, options: dict[str, Any], log: str | None) -> None:
-    """Set the stage up, then do one task after another until the engine hangs up."""
+def serve_tasks(connection: Connection, stage: str, log: str | None) -> None:
+    """Prepare for a stage, set it up with the options that come first, then do one task after another until the engine hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     threading.Thread(target=_follow_parent, daemon=True).start()
     _redirect_output(log)
     try:
+        _prepare(stage)
+        options = next(_receive(connection), None)
+        if options is None:
+            return
         with open_stage(stage, options) as work:
             connection.send((Message.READY, None))
             for task in _receive(connection):
@@ -51,6 +55,12 @@ def serve_tasks(connection: Connection, stage: str, options: dict[str, Any], log
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the engine must hear of it
         connection.send((Message.FAILED, describe_error(error)))
+
+
+def _prepare(stage: str) -> None:
+    """Load ahead what the stage's module says; what is missing is told when the stage is opened."""
+    with suppress(Exception):
+        getattr(import_module(stage.partition(":")[0]), "prepare", lambda: None)()
 
 
 def open_stage(stage: str, options: Mapping[str, Any]) -> AbstractContextManager[Any]:

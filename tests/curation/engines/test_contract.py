@@ -28,8 +28,10 @@ def run(request, tmp_path):
     if request.param == "ray":
         request.getfixturevalue("small_ray")
 
-    def start(tasks, *, workers=2, name="square", **options):
+    def start(tasks, *, workers=2, name="square", prepared=None, **options):
         engine = ENGINES.load(request.param)(workers=workers)
+        if prepared:
+            engine.prepare(f"engine_stage:{prepared}")
         return engine.run(tasks, f"engine_stage:{name}", options={"folder": str(tmp_path), **options})
 
     return start
@@ -61,6 +63,14 @@ def test_parts_come_in_order_and_one_stage_serves_many(run, tmp_path):
     }
     opened, closed = (len(list(tmp_path.glob(f"{what}-*"))) for what in ("pid", "closed"))
     assert 1 <= opened == closed <= 2  # on a busy machine one worker may be done with all before the other is ready
+
+
+@pytest.mark.parametrize("prepared", ["square", "dies"])
+def test_an_engine_that_is_prepared_works_as_any_other(run, tmp_path, prepared):
+    assert _follow(run([1, 0], prepared=prepared)) == {
+        0: ["begun", (2, None), (3, 1), (0, 0.0), "done"],
+        1: ["begun", (2, None), (3, 0), "done"],
+    }
 
 
 def test_no_tasks_start_no_process(run, tmp_path):

@@ -34,6 +34,19 @@ def test_what_workers_print_goes_to_the_log(tmp_path, monkeypatch):
     assert log.read_text() == "hello from the worker\n"
 
 
+def test_the_worker_that_was_prepared_does_the_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGINE_STAGE_PREPARED", str(tmp_path))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "stages"))
+    engine = LocalEngine(workers=1)
+    engine.prepare("engine_stage:square")
+    engine.prepare("engine_stage:square")
+    _wait_for(lambda: list(tmp_path.glob("prepared-*")))
+    assert not list(tmp_path.glob("pid-*"))
+    list(engine.run([1], "engine_stage:square", options={"folder": str(tmp_path)}))
+    (prepared,), (worked,) = tmp_path.glob("prepared-*"), tmp_path.glob("pid-*")
+    assert prepared.name.removeprefix("prepared-") == worked.name.removeprefix("pid-")
+
+
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_workers_end_with_their_parent(tmp_path, signal_name):
     folder = tmp_path / "work"

@@ -53,3 +53,9 @@ def dies(folder):
     """Cannot even start."""
     os._exit(3)
     yield
+
+
+def prepare():
+    """Say that this process is ready before it knows any options, where the tests want to know."""
+    if "ENGINE_STAGE_PREPARED" in os.environ:
+        Path(os.environ["ENGINE_STAGE_PREPARED"], f"prepared-{os.getpid()}").touch()
