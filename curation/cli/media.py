@@ -90,12 +90,12 @@ def preannotate(workspace: Workspace, resume: bool, repropose: bool, model: Path
     from curation.proposals import load_proposer
     from schemas.vocabulary import load_taxonomy
 
-    load_taxonomy(workspace.config.taxonomy)
     engine = work.choose_engine(workspace, how["engine"], how["workers"], how["address"])
     if not repropose:
         engine.prepare(work.STAGE)
     from curation.store import ArrayStore, Catalogue  # half a second, in which the worker starts
 
+    load_taxonomy(workspace.config.taxonomy)
     with Catalogue.open(workspace.catalogue_url) as catalogue:
         arrays = ArrayStore(workspace.folder("arrays"))
         given = load_proposer(model) if model else None
