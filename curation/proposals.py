@@ -103,27 +103,14 @@ def load_proposer(folder: str | Path | None = None) -> Proposer:
     Raises:
         ModelError: if there is none, or it was changed.
     """
-    from backends.behaviour import PROPOSER
+    from backends.behaviour import PROPOSER, load_reader
     from backends.weights import read_card
 
     place = Path(folder) if folder is not None else PROPOSER
     card = read_card(place)
     if not card.taxonomy:
         raise ModelError(place, "its card does not say which taxonomy its classes are of")
-    return Proposer(model=_load_reader(place), name=card.name, version=card.version, taxonomy=card.taxonomy, axis=card.axis)
-
-
-def _load_reader(folder: Path) -> PoseReader:
-    """Load a model in the form that is there soonest: ONNX for any number of frames if there is one, else with torch."""
-    from backends.onnx_models import ONNX_NAME, OnnxModel
-
-    if (folder / ONNX_NAME).exists():
-        exported = OnnxModel.load(folder)
-        if exported.n_frames is None:
-            return exported
-    from backends.behaviour import load_model
-
-    return load_model(folder)
+    return Proposer(model=load_reader(place), name=card.name, version=card.version, taxonomy=card.taxonomy, axis=card.axis)
 
 
 def _round_rows(probs: NDArray[np.float64]) -> NDArray[np.float64]:

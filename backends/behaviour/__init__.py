@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from backends.base import BehaviourModel
+from backends.base import BehaviourModel, PoseReader
 from backends.registry import Registry
 from backends.weights import read_card
 from schemas.errors import ModelError
 
-__all__ = ["MODELS", "PROPOSER", "load_model", "load_proposer"]
+__all__ = ["MODELS", "PROPOSER", "load_model", "load_proposer", "load_reader"]
 
 MODELS = Registry(
     "model",
@@ -44,6 +44,21 @@ def load_model(folder: str | Path) -> BehaviourModel:
         raise ModelError(Path(folder), f"holds a {card.name!r} model; known are {', '.join(MODELS)}")
     model: BehaviourModel = MODELS.load(card.name).load(folder)
     return model
+
+
+def load_reader(folder: str | Path) -> PoseReader:
+    """Load a saved model to be asked only: as ONNX for any number of frames where it lies there so, which needs no torch.
+
+    Raises:
+        ModelError: as `load_model`, and if the ONNX file was changed.
+    """
+    from backends.onnx_models import ONNX_NAME, OnnxModel
+
+    if (Path(folder) / ONNX_NAME).exists():
+        exported = OnnxModel.load(folder)
+        if exported.n_frames is None:
+            return exported
+    return load_model(folder)
 
 
 def load_proposer() -> BehaviourModel:

@@ -64,11 +64,11 @@ class Looker:
 
     def _load(self) -> tuple[Any, Any, Any]:
         if self._models is None:
-            from backends.behaviour import load_proposer
+            from backends.behaviour import PROPOSER, load_reader
             from backends.people import DETECTORS
 
             card = _read_card()
-            model = None if card is None else load_proposer()
+            model = None if card is None else load_reader(PROPOSER)
             self._models = (DETECTORS.load(self._detector_name)(), model, card)
         return self._models
 
