@@ -7,54 +7,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["calibrate_wrong", "measure_confusability"]
+from curation.scoring.noise import ramp
+
+__all__ = ["calibrate_wrong"]
 
 Floats = NDArray[np.float64]
 
-_PLAIN, _PATTERNED = 0.10, 0.24
-_SURE, _UNSURE = 0.06, 0.12
-_TEMPER = 0.8
+_SHORT, _FAR_SHORT = 0.15, 0.40
+_DRAWN = 0.5
 _EDGE = 1e-9
-"""Confusabilities, doubts, and what follows from them: chosen on rendered and real poses and digits, seeds 100 to 103 alone."""
-
-
-def measure_confusability(noise: Floats) -> float:
-    """Return the mean over labels y of max T[s, y] / T[y, y]: the odds of the one other class that makes y likeliest.
-
-    Near 0: a wrong label can come from any class, and models are not misled for long; near 1: it mostly comes from one, and models
-    taught on such labels take the one for the other themselves.
-
-    Args:
-        noise: (K, K), see `curation.scoring.noise`.
-    """
-    odds = noise / np.maximum(np.diag(noise), _EDGE)[None]
-    return float((odds - np.diag(np.diag(odds))).max(axis=0).mean())
+"""Shares of the rate, and what follows from them: chosen on rendered and real poses and digits, seeds 100 to 107 alone."""
 
 
 def calibrate_wrong(wrong: Floats, log_guess: Floats, noise: Floats) -> Floats:
     """Return (N,) probabilities of being wrong in the order of `wrong`, as far as the noise lets them be believed.
 
-    Their mean is at least the rate of wrong labels that the noise itself says. The more labels are confused with one other class
-    (`measure_confusability`) and the less sure the guesses are, the more the log-odds are drawn together.
+    Their mean is at least the rate of wrong labels that the noise itself says. A mean of `wrong` that falls far short of it shows
+    that guesses echo the labels, as where what is labelled wrong also looks like what it is taken for: guesses that agree with
+    labels are not as sure as they seem then, and the log-odds are drawn together, by half at most.
 
     Args:
         wrong: (N,) posterior probabilities.
         log_guess: (N, K) logarithms of the probabilities of classes, the label left out of account.
-        noise: (K, K).
+        noise: (K, K), see `curation.scoring.noise`.
     """
-    guess = np.exp(log_guess)
-    rate = float(guess.mean(axis=0) @ (1 - np.diag(noise)))
-    confusable, doubt = measure_confusability(noise), float(1 - guess.max(axis=1).mean())
-    mean = max(float(wrong.mean()), min(rate, 1 - _EDGE))
-    drawn = (1 - _TEMPER) * _ramp(confusable, _PLAIN, _PATTERNED) * _ramp(doubt, _SURE, _UNSURE)
-    if drawn == 0 and mean <= wrong.mean() + 1e-4:
+    rate = float(np.exp(log_guess).mean(axis=0) @ (1 - np.diag(noise)))
+    said = float(wrong.mean())
+    mean = max(said, min(rate, 1 - _EDGE))
+    drawn = _DRAWN * ramp(1 - said / max(rate, _EDGE), _SHORT, _FAR_SHORT)
+    if drawn == 0 and mean <= said + 1e-4:
         return wrong
     safe = np.clip(wrong, _EDGE, 1 - _EDGE)
     return _shift_to((1 - drawn) * (np.log(safe) - np.log1p(-safe)), mean)
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    return float(np.clip((value - low) / (high - low), 0, 1))
 
 
 def _shift_to(odds: NDArray[Any], mean: float) -> Floats:

@@ -19,9 +19,10 @@ __all__ = [
     "count_confident",
     "estimate_noise",
     "fit_symmetric",
+    "fit_tilted",
     "fit_weights",
     "measure_structure",
-    "sharpen_pairs",
+    "ramp",
     "soften_pattern",
     "spread_evenly",
 ]
@@ -35,9 +36,7 @@ _PRIOR_COUNT = 5.0
 _CHANCE, _CERTAIN = 1.0, 4.0
 _SHARP_FROM, _SHARP_AT = 5.0, 10.0
 _LEAK = 0.01
-_ONE_SIDED, _SURELY_ONE_SIDED = 0.5, 0.6
-_PAIRS_FROM, _PAIRS_AT = 5.0, 8.0
-_PAIRS_LEAK = 0.02
+_STEEPEST = 5.0
 _DOUBTED = 0.5
 
 
@@ -48,11 +47,14 @@ def spread_evenly(rate: float, n_classes: int) -> Floats:
     return noise
 
 
-def combine_opinions(opinions: Sequence[Floats], weights: Floats) -> Floats:
-    """Return log P(class), (N, K): the weighted product of opinions, each (N, K) logarithms up to a constant a row."""
+def combine_opinions(opinions: Sequence[Floats], weights: Floats, tilts: Floats | float = 0.0) -> Floats:
+    """Return log P(class), (N, K): the weighted product of opinions, each (N, K) logarithms up to a constant a row.
+
+    `tilts` (K,) are added: what is said too seldom of a class, see `fit_tilted`.
+    """
     from scipy.special import log_softmax
 
-    return np.asarray(log_softmax(sum(w * opinion for w, opinion in zip(weights, opinions, strict=True)), axis=1))
+    return np.asarray(log_softmax(sum(w * opinion for w, opinion in zip(weights, opinions, strict=True)) + tilts, axis=1))
 
 
 def compute_log_posterior(log_guess: Floats, labels: Labels, noise: Floats) -> tuple[Floats, Floats]:
@@ -72,26 +74,44 @@ def fit_weights(opinions: Sequence[Floats], labels: Labels, noise: Floats, start
 
     A slight pull towards 1 keeps them finite where the labels say nothing.
     """
+    return np.exp(_fit_logs(opinions, labels, noise, np.log(start), steps=50))
+
+
+def fit_tilted(opinions: Sequence[Floats], labels: Labels, noise: Floats) -> tuple[Floats, Floats]:
+    """Return weights of opinions, and tilts (K,) of classes, under which the given labels are likeliest.
+
+    Models that were taught on wrong labels may never name a class, though there are more labels of it than the noise explains:
+    tilts give it back. They are held near 0 by as much as one label weighs.
+    """
+    n_opinions, n_classes = len(opinions), len(noise)
+    found = _fit_logs(opinions, labels, noise, np.zeros(n_opinions + n_classes), steps=100)
+    return np.exp(found[:n_opinions]), found[n_opinions:]
+
+
+def _fit_logs(opinions: Sequence[Floats], labels: Labels, noise: Floats, start: Floats, *, steps: int) -> Floats:
+    """Return logarithms of weights, followed by tilts if `start` has some, under which the labels are likeliest."""
     from scipy.optimize import minimize
 
+    n_opinions, n = len(opinions), len(labels)
     log_noise = np.log(noise[:, labels].T)
     stacked = np.stack(opinions)
+    held = np.r_[np.full(n_opinions, 1e-3), np.full(len(start) - n_opinions, 0.5 / max(n, 1))]
 
-    def measure(logs: Floats) -> tuple[float, Floats]:
-        weights = np.exp(logs)
-        guess = combine_opinions(opinions, weights)
+    def measure(found: Floats) -> tuple[float, Floats]:
+        weights, tilts = np.exp(found[:n_opinions]), found[n_opinions:]
+        guess = combine_opinions(opinions, weights, tilts if len(tilts) else 0.0)
         joint = guess + log_noise
         top = joint.max(axis=1, keepdims=True)
         powers = np.exp(joint - top)
         sums = powers.sum(axis=1, keepdims=True)
         pull = powers / sums - np.exp(guess)
-        slope = -np.einsum("mnk,nk->m", stacked, pull) * weights / len(labels)
+        slope = np.r_[np.einsum("mnk,nk->m", stacked, pull) * weights / n, pull.mean(axis=0)[: len(tilts)]]
         value = -float((np.log(sums) + top).mean())
-        return value + 1e-3 * float(logs @ logs), slope + 2e-3 * logs
+        return value + float(held @ found**2), 2 * held * found - slope
 
-    bounds = [(-6.0, 4.0)] * len(opinions)
-    found = minimize(measure, np.log(start), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 50})
-    return np.asarray(np.exp(found.x))
+    bounds = [(-6.0, 4.0)] * n_opinions + [(-_STEEPEST, _STEEPEST)] * (len(start) - n_opinions)
+    found = minimize(measure, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
+    return np.asarray(found.x)
 
 
 def fit_symmetric(opinion: Floats, labels: Labels, *, rate: float = 0.25, steps: int = 15) -> Floats:
@@ -115,8 +135,8 @@ def fit_symmetric(opinion: Floats, labels: Labels, *, rate: float = 0.25, steps:
     return noise
 
 
-def count_confident(log_guess: Floats, labels: Labels, *, share: float = _CONFIDENT_SHARE) -> Floats:
-    """Return (K, K) counts of (guessed class, given label) over the surest guesses of each class.
+def count_confident(log_guess: Floats, labels: Labels, *, share: float = _CONFIDENT_SHARE, sure: float = np.inf) -> Floats:
+    """Return (K, K) counts of (guessed class, given label) over the surest guesses of each class, and all as sure as `sure`.
 
     Where a guess is sure it is taken for the truth (the anchor points of Patrini et al., 2017, sec. 4.1; a share of them here,
     as in C. Northcutt et al., "Confident Learning", 2021, since one point is at the mercy of chance).
@@ -128,7 +148,8 @@ def count_confident(log_guess: Floats, labels: Labels, *, share: float = _CONFID
     edges = np.searchsorted(guessed[order], np.arange(n_classes + 1))
     for k in range(n_classes):
         rows = order[edges[k] : edges[k + 1]]
-        surest = rows[: max(_LEAST_CONFIDENT, int(np.ceil(share * len(rows))))]
+        n_sure = int((sureness[rows] >= np.log(sure)).sum())
+        surest = rows[: max(_LEAST_CONFIDENT, int(np.ceil(share * len(rows))), n_sure)]
         counts[k] = np.bincount(labels[surest], minlength=n_classes)
     return counts
 
@@ -160,55 +181,25 @@ def estimate_noise(log_guess: Floats, labels: Labels, symmetric: Floats) -> Floa
     n_classes = log_guess.shape[1]
     counts = count_confident(log_guess, labels)
     structure = measure_structure(counts)
-    trust = _ramp(structure, _CHANCE, _CERTAIN)
+    trust = ramp(structure, _CHANCE, _CERTAIN)
     if trust == 0:
         return symmetric
     rate = (counts.sum() - np.trace(counts) + 0.5) / (counts.sum() + 1)
     seen = counts + _PRIOR_COUNT * spread_evenly(rate, n_classes)
     seen /= seen.sum(axis=1, keepdims=True)
     kept = np.diag(np.diag(seen))
-    sharp = 1 + _ramp(structure, _SHARP_FROM, _SHARP_AT)
+    sharp = 1 + ramp(structure, _SHARP_FROM, _SHARP_AT)
     off = (seen - kept) ** sharp
     off *= (seen - kept).sum(axis=1, keepdims=True) / np.maximum(off.sum(axis=1, keepdims=True), 1e-300)
     pattern = (1 - _LEAK) * (kept + off) + _LEAK * spread_evenly(0.5, n_classes)
     return np.asarray((1 - trust) * symmetric + trust * pattern)
 
 
-def sharpen_pairs(noise: Floats, counts: Floats) -> Floats:
-    """Return T drawn towards pairs as far as `counts` show them: each class taken for one other, no two for the same, at one rate.
-
-    That a class is taken for another that is not taken for it cannot come from a guesser who confuses the two (that goes both
-    ways), and a few counts in every row, too few to be sure of any, are enough to match classes all at once. The rate is that of
-    all labels in `counts` that differ. A class never seen labelled as its match keeps its row of `noise`: it was matched only
-    because others were. `noise` itself is returned where wrong labels show no pattern, or go both ways.
-
-    Args:
-        noise: (K, K) T as it is known.
-        counts: (K, K) of (guessed class, given label), see `count_confident`.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    n_classes = len(counts)
-    off = counts * ~np.eye(n_classes, dtype=bool)
-    one_sided = float(np.maximum(off - off.T, 0).max(axis=1).sum() / max(off.sum(), 1))
-    trust = _ramp(one_sided, _ONE_SIDED, _SURELY_ONE_SIDED) * _ramp(measure_structure(counts), _PAIRS_FROM, _PAIRS_AT)
-    if trust == 0:
-        return noise
-    shares = off / (counts.sum(axis=1, keepdims=True) + 3)
-    rows, partners = linear_sum_assignment(shares - 10 * np.eye(n_classes), maximize=True)
-    rate = (float(off.sum()) + 0.5) / (float(counts.sum()) + 1)
-    pairs = (1 - rate) * np.eye(n_classes)
-    pairs[rows, partners] += rate
-    pairs = (1 - _PAIRS_LEAK) * pairs + _PAIRS_LEAK * spread_evenly(0.5, n_classes)
-    believed = trust * (off[rows, partners] > 0)[:, None]
-    return np.asarray((1 - believed) * noise + believed * pairs)
-
-
 def soften_pattern(noise: Floats, log_guess: Floats) -> Floats:
     """Return T half way to symmetric noise of the same rate.
 
-    A pattern that is read off guesses is in part what the guesser itself confuses: pairs can be told from that (`sharpen_pairs`),
-    any other pattern is believed half.
+    A pattern that is read off guesses is in part what the guesser itself confuses: pairs can be told from that
+    (`curation.scoring.pairs`), any other pattern is believed half.
 
     Args:
         noise: (K, K) T as it is known.
@@ -218,5 +209,6 @@ def soften_pattern(noise: Floats, log_guess: Floats) -> Floats:
     return np.asarray((1 - _DOUBTED) * noise + _DOUBTED * spread_evenly(rate, len(noise)))
 
 
-def _ramp(value: float, low: float, high: float) -> float:
+def ramp(value: float, low: float, high: float) -> float:
+    """Return 0 up to `low`, 1 from `high`, and in between what lies in between."""
     return float(np.clip((value - low) / (high - low), 0, 1))

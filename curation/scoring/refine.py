@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,31 +16,23 @@ from curation.scoring.noise import (
     count_confident,
     estimate_noise,
     fit_symmetric,
+    fit_tilted,
     fit_weights,
-    sharpen_pairs,
     soften_pattern,
 )
+from curation.scoring.pairs import Pairs, count_pairs, find_pairs
+from curation.scoring.teach import FLOOR, TREES_TAUGHT, assign_rows, teach_apart, teach_both
 
-__all__ = ["Refined", "assign_rows", "refine_labels"]
+__all__ = ["Refined", "refine_labels"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 
-_N_FOLDS = 5
 _REPEATS = 2
 _FITTED = 20_000
-_FLOOR = 1e-3
-
-_WAVES = 512
-_RIDGE = 1.0
-_STEEP = 6.0
-_TAUGHT = 50_000
-_CHUNK = 20_000
-
-_TREES = 60
-_LEAF = 3
 _MOST_FOR_TREES = 20_000
-_TREES_TAUGHT = 5_000
+_MOST_APART = 2_000
+_SURE = 0.9
 
 
 @frozen(kw_only=True, eq=False)
@@ -71,8 +63,8 @@ def refine_labels(
     First from the opinions alone. With features, two families of models (a ridge on random Fourier features: A. Rahimi, B. Recht,
     2007; extremely randomised trees, up to 20 000 samples) are then taught, out of fold and by group, on the posterior instead of
     the labels: what the first look found wrong no longer misleads them. If their guesses show that classes are taken for one other
-    each (`curation.scoring.noise.sharpen_pairs`), which misleads the first look most, they are taught once more with that known;
-    another pattern is believed half (`soften_pattern`).
+    each (`curation.scoring.pairs`), which misleads the first look most, they are taught once more with that known, and up to 2 000
+    samples the rate is measured by models that heard nothing of the label; another pattern is believed half (`soften_pattern`).
 
     Args:
         labels: (N,) columns.
@@ -82,36 +74,45 @@ def refine_labels(
         groups: (N,): no model is taught on the group it judges.
         seed: decides folds and models.
     """
-    opinions = [np.maximum(opinion, np.log(_FLOOR)) for opinion in opinions]
+    opinions = [np.maximum(opinion, np.log(FLOOR)) for opinion in opinions]
     fitted = np.random.default_rng(seed).permutation(len(labels))[:_FITTED]
     mean = np.mean(opinions, axis=0) if len(opinions) > 1 else opinions[0]
     symmetric = fit_symmetric(mean[fitted], labels[fitted])
     first = _weigh(opinions, labels, symmetric, fitted, mean)
     if scaled is None:
         return first
-    folds = [assign_rows(groups, len(labels), seed + k) for k in range(_REPEATS if len(labels) <= _TREES_TAUGHT else 1)]
+    folds = [assign_rows(groups, len(labels), seed + k) for k in range(_REPEATS if len(labels) <= TREES_TAUGHT else 1)]
     if folds[0].max() == 0:
         return first
     flat = None
     if len(labels) <= _MOST_FOR_TREES:
         flat = scaled if features is None else np.asarray(features, np.float32).reshape(len(labels), -1)
-    heard = [*opinions, *_teach_both(first.log_posterior, folds, scaled, flat)]
+    heard = [*opinions, *teach_both(first.log_posterior, folds, scaled, flat)]
     second = _weigh(heard, labels, symmetric, fitted, first.log_guess)
-    noise = sharpen_pairs(second.noise, count_confident(second.log_guess, labels))
-    if noise is second.noise:
-        noise = soften_pattern(noise, second.log_guess)
-        posterior, _ = compute_log_posterior(second.log_guess, labels, noise)
-        return evolve(second, noise=noise, log_posterior=posterior)
-    posterior, _ = compute_log_posterior(first.log_guess, labels, noise)
-    heard += _teach_both(posterior, folds, scaled, flat)
-    return _believe(heard, labels, noise, fitted)
+    pairs = find_pairs(heard, labels, second.noise, count_confident(second.log_guess, labels))
+    if pairs is None:
+        believed = _believe(heard, labels, second.noise, fitted, tilted=True)
+        noise = soften_pattern(second.noise, believed.log_guess)
+        posterior, _ = compute_log_posterior(believed.log_guess, labels, noise)
+        return evolve(believed, noise=noise, log_posterior=posterior)
+    once = _believe(opinions, labels, pairs.spread(second.noise), fitted, tilted=True)
+    heard += teach_both(once.log_posterior, folds, scaled, flat)
+    third = _believe(heard, labels, pairs.spread(second.noise), fitted, tilted=True)
+    counts = count_confident(third.log_guess, labels)
+    pairs = find_pairs(heard, labels, second.noise, counts, before=pairs) or pairs
+    if flat is not None and len(labels) <= _MOST_APART and folds[0].max() > 1:
+        apart = teach_apart(labels, pairs.spread(second.noise), folds[0], scaled, flat)
+        pairs = _measure_rate([heard, [*opinions, *apart]], labels, pairs, second.noise, fitted)
+    return _believe(heard, labels, pairs.spread(second.noise), fitted, tilted=True)
 
 
-def assign_rows(groups: NDArray[Any] | None, n: int, seed: int) -> NDArray[np.int64]:
-    """Return (N,) fold numbers, at most 5, at random; a group lies in one."""
-    names = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    n_groups = int(names.max()) + 1
-    return np.asarray((np.random.default_rng(seed).permutation(n_groups) % _N_FOLDS)[names], np.int64)
+def _measure_rate(heard: Sequence[Sequence[Floats]], labels: Labels, pairs: Pairs, noise: Floats, fitted: NDArray[Any]) -> Pairs:
+    """Return the pairs with the mean of the rates that several sets of opinions show.
+
+    Those who heard an echo of the label agree with it too often; those who did not had less to learn from, and err more.
+    """
+    guesses = [_believe(opinions, labels, pairs.spread(noise), fitted, tilted=True).log_guess for opinions in heard]
+    return evolve(pairs, rate=float(np.mean([count_pairs(count_confident(guess, labels, sure=_SURE), pairs) for guess in guesses])))
 
 
 def _weigh(opinions: Sequence[Floats], labels: Labels, symmetric: Floats, fitted: NDArray[Any], before: Floats) -> Refined:
@@ -121,77 +122,11 @@ def _weigh(opinions: Sequence[Floats], labels: Labels, symmetric: Floats, fitted
     return _believe(opinions, labels, noise, fitted)
 
 
-def _believe(opinions: Sequence[Floats], labels: Labels, noise: Floats, fitted: NDArray[Any]) -> Refined:
-    """Fit the opinions' weights under T, then T's posterior."""
-    weights = fit_weights([opinion[fitted] for opinion in opinions], labels[fitted], noise, np.ones(len(opinions)))
-    guess = combine_opinions(opinions, weights)
+def _believe(opinions: Sequence[Floats], labels: Labels, noise: Floats, fitted: NDArray[Any], *, tilted: bool = False) -> Refined:
+    """Fit the opinions' weights, and with `tilted` what is said too seldom of classes, under T, then T's posterior."""
+    few, said = [opinion[fitted] for opinion in opinions], labels[fitted]
+    weights, tilts = fit_tilted(few, said, noise) if tilted else (fit_weights(few, said, noise, np.ones(len(few))), 0.0)
+    guess = combine_opinions(opinions, weights, tilts)
     posterior, _ = compute_log_posterior(guess, labels, noise)
     votes = np.stack([opinion.argmax(axis=1) for opinion in opinions])
     return Refined(log_guess=guess, log_posterior=posterior, noise=noise, votes=votes)
-
-
-Judge = Callable[[Floats32], Floats]
-
-
-def _teach_both(log_targets: Floats, folds: Sequence[NDArray[np.int64]], scaled: Floats32, flat: Floats32 | None) -> list[Floats]:
-    """Return what the ridge and, unless `flat` is None, the trees say that were taught on the targets, as logarithms (N, K)."""
-    targets = np.exp(log_targets)
-    said = [_STEEP * _teach(targets, folds, scaled, _fit_ridge, _TAUGHT)]
-    if flat is not None:
-        said.append(np.log(np.maximum(_teach(targets, folds, flat, _fit_trees, _TREES_TAUGHT), _FLOOR)))
-    return said
-
-
-def _teach(
-    targets: Floats,
-    folds: Sequence[NDArray[np.int64]],
-    features: Floats32,
-    fit: Callable[[Floats32, Floats, int], Judge],
-    most: int,
-) -> Floats:
-    """Return (N, K) what models taught on the `targets` of the other folds say, the mean of several divisions into folds.
-
-    Each model is taught on `most` rows at most.
-    """
-    said = np.zeros_like(targets)
-    for repeat, fold in enumerate(folds):
-        rng = np.random.default_rng(repeat)
-        for number in range(int(fold.max()) + 1):
-            held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-            rows = rest if len(rest) <= most else np.sort(rng.choice(rest, most, replace=False))
-            judge = fit(features[rows], targets[rows], repeat * _N_FOLDS + number)
-            for start in range(0, len(held), _CHUNK):
-                part = held[start : start + _CHUNK]
-                said[part] += judge(features[part]) / len(folds)
-    return said
-
-
-def _fit_ridge(features: Floats32, targets: Floats, seed: int) -> Judge:
-    """Ridge regression on cosines of random directions, of the width of half the median distance; the mean is not shrunk."""
-    rng = np.random.default_rng(seed // _N_FOLDS)
-    few = features[rng.permutation(len(features))[:500]]
-    squares = (few**2).sum(axis=1)
-    apart = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * few @ few.T, 0))
-    width = max(0.5 * float(np.median(apart)), 1e-6)
-    direction = (rng.normal(size=(features.shape[1], _WAVES)) / width).astype(np.float32)
-    phase = rng.uniform(0, 2 * np.pi, _WAVES).astype(np.float32)
-
-    def wave(rows: Floats32) -> Floats32:
-        return np.asarray(np.cos(rows @ direction + phase) * np.float32(np.sqrt(2 / _WAVES)))
-
-    mean = targets.mean(axis=0)
-    gram, pull = np.zeros((_WAVES, _WAVES)), np.zeros((_WAVES, targets.shape[1]))
-    for start in range(0, len(features), _CHUNK):
-        part = wave(features[start : start + _CHUNK])
-        gram += part.T @ part
-        pull += part.T @ (targets[start : start + _CHUNK] - mean)
-    gram.flat[:: _WAVES + 1] += _RIDGE
-    weight = np.linalg.solve(gram, pull).astype(np.float32)
-    return lambda rows: (wave(rows) @ weight + mean).astype(np.float64)
-
-
-def _fit_trees(features: Floats32, targets: Floats, seed: int) -> Judge:
-    from sklearn.ensemble import ExtraTreesRegressor
-
-    trees = ExtraTreesRegressor(_TREES, min_samples_leaf=_LEAF, max_features="sqrt", random_state=seed).fit(features, targets)
-    return lambda rows: np.asarray(trees.predict(rows), np.float64).reshape(len(rows), -1)

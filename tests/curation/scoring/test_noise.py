@@ -9,9 +9,9 @@ from curation.scoring.noise import (
     count_confident,
     estimate_noise,
     fit_symmetric,
+    fit_tilted,
     fit_weights,
     measure_structure,
-    sharpen_pairs,
     soften_pattern,
     spread_evenly,
 )
@@ -78,33 +78,29 @@ def test_counts_are_of_the_surest():
     assert count_confident(np.log(probs), labels).tolist() == [[9, 1], [0, 5]]
 
 
-def test_pairs_are_matched_all_at_once():
-    counts = 60 * pair_noise(0.3, 6)
-    counts[1] = [0, 7, 1, 2, 0, 0]  # most of what differs is labelled 3, but 3 is what 2 is taken for
-    found = sharpen_pairs(spread_evenly(0.3, 6), counts)
-    np.testing.assert_allclose(found, pair_noise(0.3, 6), atol=0.03)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+def test_a_class_that_is_never_named_is_given_back():
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 4, 2000)
+    scores = rng.normal(0, 1, (2000, 4))
+    scores[np.arange(2000), truth] += 4
+    scores[:, 2] -= 6  # nobody says 2, though a quarter of the labels do
+    labels = np.where(rng.random(2000) < 0.2, (truth + rng.integers(1, 4, 2000)) % 4, truth)
+    noise = spread_evenly(0.2, 4)
+    opinion = combine_opinions([scores], np.ones(1))
+    weights, tilts = fit_tilted([opinion], labels, noise)
+    plain, tilted = (
+        combine_opinions([opinion], w, t) for w, t in ((fit_weights([opinion], labels, noise, np.ones(1)), 0.0), (weights, tilts))
+    )
+    assert tilts.argmax() == 2
+    assert (plain.argmax(axis=1) == 2).mean() < 0.1
+    assert (tilted.argmax(axis=1) == 2).mean() == pytest.approx(0.25, abs=0.03)
+    assert (tilted.argmax(axis=1) == truth).mean() > (plain.argmax(axis=1) == truth).mean() + 0.1
 
 
-def test_a_class_matched_because_others_were_keeps_its_row():
-    counts, flat = 60 * pair_noise(0.3, 6), spread_evenly(0.3, 6)
-    counts[2] = 0
-    found = sharpen_pairs(flat, counts)
-    np.testing.assert_allclose(found[2], flat[2])
-    np.testing.assert_allclose(np.delete(found, 2, axis=0), np.delete(pair_noise(0.3, 6), 2, axis=0), atol=0.03)
-
-
-@pytest.mark.parametrize("way", ["both ways", "to all", "nowhere"])
-def test_where_wrong_labels_do_not_go_one_way_nothing_is_matched(way):
-    pairs = np.kron(np.eye(3), [[0.7, 0.3], [0.3, 0.7]])
-    counts = {"both ways": 60 * pairs, "to all": 60 * spread_evenly(0.3, 6), "nowhere": 60 * np.eye(6)}[way]
-    noise = spread_evenly(0.3, 6)
-    assert sharpen_pairs(noise, counts) is noise
-
-
-def test_of_two_classes_nothing_is_matched():
-    noise = spread_evenly(0.3, 2)
-    assert sharpen_pairs(noise, np.array([[90.0, 60.0], [0.0, 90.0]])) is noise
+def test_tilts_stay_near_nothing_where_labels_say_nothing():
+    guess, labels, _ = draw(spread_evenly(0.1, 4), n=3000, seed=6)
+    _, tilts = fit_tilted([guess], labels, spread_evenly(0.1, 4))
+    assert np.ptp(tilts) < 1.0
 
 
 def test_a_pattern_that_is_no_pairs_is_believed_half():
