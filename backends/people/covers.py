@@ -92,10 +92,12 @@ def hide_others(crop_rgb: NDArray[np.uint8], region: NDArray[Any], cover: Cover)
         return crop_rgb
     side = len(crop_rgb)
     covered = crop_rgb.copy()
+    points = np.round(to_crop(np.concatenate([*cover.polygons, cover.own[None, :2]]), region, side)).astype(np.int32)
+    start = 0
     for polygon in cover.polygons:
-        cv2.fillConvexPoly(covered, cv2.convexHull(np.round(to_crop(polygon, region, side)).astype(np.int32)), _GREY)
+        cv2.fillConvexPoly(covered, cv2.convexHull(points[start : start + len(polygon)]), _GREY)
+        start += len(polygon)
     own = np.zeros(crop_rgb.shape[:2], np.uint8)
-    x, y = np.round(to_crop(cover.own[:2], region, side)).astype(int).tolist()
-    cv2.circle(own, (x, y), max(round(float(cover.own[2] * side / region[2])), 0), 1, -1)
-    covered[own > 0] = crop_rgb[own > 0]
-    return covered
+    cv2.circle(own, points[-1].tolist(), max(round(float(cover.own[2] * side / region[2])), 0), 1, -1)
+    result: NDArray[np.uint8] = cv2.copyTo(crop_rgb, own, covered)
+    return result

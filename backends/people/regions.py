@@ -86,10 +86,12 @@ def narrow_regions(regions: NDArray[Any], shoulders: NDArray[Any]) -> NDArray[np
 
 def _matrix(region: NDArray[Any], side: int) -> NDArray[np.float64]:
     """Affine (2, 3) from crop coordinates (px of a crop of `side` px) to the frame."""
-    cx, cy, size, angle = (float(v) for v in region)
+    cx, cy, size, angle = np.asarray(region, np.float64).tolist()
     scale, cos, sin = size / side, np.cos(angle), np.sin(angle)
-    linear = scale * np.array([[cos, -sin], [sin, cos]])
-    return np.column_stack([linear, np.array([cx, cy]) - linear @ np.array([side / 2, side / 2])])
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = scale * np.array([[cos, -sin], [sin, cos]])
+    matrix[:, 2] = np.array([cx, cy]) - matrix[:, :2] @ np.array([side / 2, side / 2])
+    return matrix
 
 
 def crop_region(image_rgb: NDArray[np.uint8], region: NDArray[Any], side: int) -> NDArray[np.uint8]:
