@@ -102,10 +102,10 @@ def _believe(labels: Labels, probs: Floats, evidence: Evidence) -> _Belief:
         opinions = [np.log(np.maximum(probs, _SMALLEST))]
     if evidence.features is None:
         refined = refine_labels(labels, opinions, groups=evidence.groups)
-        return _judge(labels, refined)
+        return _judge(labels, refined, evidence.groups)
     scaled = scale_features(evidence.features)
     refined = refine_labels(labels, opinions, features=evidence.features, scaled=scaled, groups=evidence.groups)
-    belief = _judge(labels, refined)
+    belief = _judge(labels, refined, evidence.groups)
     near = find_neighbours(scaled, N_NEIGHBOURS, groups=evidence.groups)
     any_group = near if evidence.groups is None else find_neighbours(scaled, N_NEIGHBOURS)
     first = near.distance[:, 0]
@@ -113,10 +113,23 @@ def _believe(labels: Labels, probs: Floats, evidence: Evidence) -> _Belief:
     return evolve(belief, nearest=near, stranger=find_strangers(near), duplicate=find_duplicates(labels, any_group, usual))
 
 
-def _judge(labels: Labels, refined: Refined) -> _Belief:
+def _judge(labels: Labels, refined: Refined, groups: NDArray[Any] | None) -> _Belief:
+    """Read the posterior. A label that no other group has was never taught to who judges it: it is as suspect as labels are."""
     score = _read_posterior(labels, refined)
     wrong = calibrate_wrong(score, refined.log_guess, refined.noise)
+    alone = _find_alone(labels, groups)
+    if alone.any() and not alone.all():
+        score[alone], wrong = score[~alone].mean(), np.where(alone, wrong[~alone].mean(), wrong)
     return _Belief(score=score, wrong=wrong, guess=np.exp(refined.log_guess), votes=refined.votes)
+
+
+def _find_alone(labels: Labels, groups: NDArray[Any] | None) -> NDArray[np.bool_]:
+    """Return (N,): no sample of another group has the label."""
+    names = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    low, high = np.full(int(labels.max()) + 1, len(labels)), np.full(int(labels.max()) + 1, -1)
+    np.minimum.at(low, labels, names)
+    np.maximum.at(high, labels, names)
+    return np.asarray((low == high)[labels])
 
 
 def _read_posterior(labels: Labels, refined: Refined) -> Floats:

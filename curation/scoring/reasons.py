@@ -18,9 +18,12 @@ Counts = NDArray[np.int64]
 
 _FACTS = (
     "label", "suggested", "votes", "near", "n_near", "percent", "own_percent", "against", "n_asked", "proposed", "strange",
+    "impossible",
 )  # fmt: skip
 _STRANGE = 2.0
 """A label half as likely as by chance is strange."""
+_IMPOSSIBLE = 0.5
+"""A geometry that is more impossible than not is told (`curation.scoring.geometry`)."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -30,7 +33,8 @@ class Reasons:
     `label`, `suggested` (N,) columns; `votes` (N,) models that say `suggested`, of `n_models`; `near` (N,) nearest neighbours
     labelled `suggested`, of `n_near` (N,); `percent` (N,) and `own_percent` (N,): probability of the suggestion and of the label;
     `against` (N,) annotators of `n_asked` (N,) who say another than the label; `proposed` (N,) the column that had been proposed
-    where it is not the label, plus one; `strange` (N,) 1 where the label is unlikely between what comes before and after.
+    where it is not the label, plus one; `strange` (N,) 1 where the label is unlikely between what comes before and after;
+    `impossible` (N,) 1 where box or skeleton cannot be right.
     """
 
     label: Counts
@@ -45,6 +49,7 @@ class Reasons:
     n_asked: Counts
     proposed: Counts
     strange: Counts
+    impossible: Counts
 
     @classmethod
     def collect(
@@ -65,7 +70,7 @@ class Reasons:
             guess: (N, K) probabilities without the label.
             votes: (M, N) what each of M models says; None = only `guess` is known.
             nearest: neighbours, or None.
-            evidence: what annotators, proposals and transitions say.
+            evidence: what annotators, proposals, transitions, boxes and skeletons say.
         """
         rows, zeros = np.arange(len(labels)), np.zeros(len(labels), np.int64)
         near, n_near = zeros, zeros
@@ -120,7 +125,8 @@ class Reasons:
         asked = f"{fact['against']} of {fact['n_asked']} annotators say another than {was}" if fact["against"] else ""
         shown = f"{_name(fact['proposed'] - 1, names)} was proposed" if fact["proposed"] else ""
         strange = f"{was} is unlikely between what comes before and after" if fact["strange"] else ""
-        return "; ".join(part for part in (models, around, asked, shown, strange, same) if part)
+        crooked = "box or skeleton cannot be right" if fact["impossible"] else ""
+        return "; ".join(part for part in (crooked, models, around, asked, shown, strange, same) if part)
 
 
 def _name(column: int, names: Sequence[str] | None) -> str:
@@ -130,9 +136,9 @@ def _name(column: int, names: Sequence[str] | None) -> str:
 
 
 def _count_witnesses(labels: Counts, n_classes: int, evidence: Evidence | None) -> dict[str, Counts]:
-    """Return `against`, `n_asked`, `proposed` and `strange` of `Reasons`."""
+    """Return `against`, `n_asked`, `proposed`, `strange` and `impossible` of `Reasons`."""
     none: Counts = np.zeros(len(labels), np.int64)
-    found: dict[str, Counts] = dict.fromkeys(("against", "n_asked", "proposed", "strange"), none)
+    found: dict[str, Counts] = dict.fromkeys(("against", "n_asked", "proposed", "strange", "impossible"), none)
     if evidence is None:
         return found
     if evidence.votes is not None:
@@ -142,4 +148,6 @@ def _count_witnesses(labels: Counts, n_classes: int, evidence: Evidence | None) 
         found["proposed"] = np.where(evidence.proposed != labels, evidence.proposed + 1, 0).astype(np.int64)
     if evidence.surprise is not None:
         found["strange"] = (np.nan_to_num(evidence.surprise) > max(np.log(_STRANGE * n_classes), np.log(2))).astype(np.int64)
+    if evidence.geometry is not None:
+        found["impossible"] = (np.nan_to_num(evidence.geometry) > _IMPOSSIBLE).astype(np.int64)
     return found

@@ -139,15 +139,30 @@ def test_reasons_name_annotators_proposals_and_what_is_unlikely():
         votes=np.array([[0, 1, 3], [0, 0, -1], [-1, -1, -1]]),
         proposed=np.array([1, 0, 3]),
         surprise=np.array([4.0, 0.1, np.nan]),
+        geometry=np.array([0.1, 0.9, np.nan]),
     )
     votes = np.array([[1, 0, 1], [1, 1, 1]])
     told = Reasons.collect(labels, suggested, np.full((3, 3), 1 / 3), votes=votes, evidence=known)
     assert told.write(("read", "write", "phone")).tolist() == [
         "2 of 2 models say write; 2 of 3 annotators say another than read; write was proposed; "
         "read is unlikely between what comes before and after; labelled read",
-        "1 of 2 models say read; as labelled",
+        "box or skeleton cannot be right; 1 of 2 models say read; as labelled",
         "2 of 2 models say write; another value was proposed; as labelled",
     ]
+
+
+def test_a_class_of_one_group_is_neither_cleared_nor_accused():
+    features, labels, probs, _ = make_clouds("symmetric")
+    groups = np.arange(len(labels)) % 12
+    rare = np.flatnonzero(groups == 5)[:9]
+    labels[rare] = 4
+    probs = np.column_stack([probs, np.full(len(probs), 1e-3)]) / 1.001
+    ranking = rank_labels(labels, probs, features=features, groups=groups)
+    others = np.delete(np.arange(len(labels)), rare)
+    assert ranking.wrong[rare] == pytest.approx(ranking.wrong[others].mean())
+    assert not (ranking.kind[rare] == KINDS.index("wrong-label")).any()
+    alone = rank_labels(labels, probs, features=features, groups=np.zeros(len(labels), int))
+    assert np.ptp(alone.wrong) > 0.5
 
 
 def test_a_group_lies_in_one_fold_and_neighbours_are_of_other_groups():
