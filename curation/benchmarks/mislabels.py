@@ -1,8 +1,8 @@
 """`curate bench mislabels`: finding labels made wrong on purpose, beside those who find them too.
 
-The calibration error of pairwise noise at 40 % hangs on which class is taken for which, and how often: with both told, it is .04 on
-rendered sequences and on the exercise poses alike (means of seeds 100 to 107). Among the twelve exercises, of which some have fifteen
-sequences, wrong partners can make the labels likelier than the right ones; with some of them wrong it is .07 to .19.
+The calibration error of pairwise noise at 40 % hangs on which class is taken for which, and how often: with both told, it is .04
+on rendered sequences and on the exercise poses alike (means of seeds 100 to 107). Among the twelve exercises, of which some have
+fifteen sequences, wrong partners can make the labels likelier than the right ones; with some of them wrong it is .07 to .19.
 """
 
 from __future__ import annotations
