@@ -65,21 +65,12 @@ class Finds:
         return Finds(scores=self.scores[rows], boxes_xyxy=self.boxes_xyxy[rows], points=self.points[rows])
 
 
-def load_model(spec: DenseSpec) -> bytes:
-    """Return the detector's network for pictures of any size, as `resize_dense` wants it.
-
-    Raises:
-        ModelError: if it is missing.
-    """
-    return make_dense(find_bundle(spec.bundle).read_bytes())
-
-
 class DenseNetwork:
     """One detector on canvases of any size. One instance belongs to one thread; `close` frees it."""
 
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
-        self._model = load_model(spec)
+        self._model = make_dense(find_bundle(spec.bundle).read_bytes())
         self._threads = THREADS.get()
         self._networks: OrderedDict[tuple[int, int], LiteNetwork] = OrderedDict()
 

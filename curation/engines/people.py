@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["list_options", "open_people_stage", "prepare"]
 
 _Frame = tuple[int, float, NDArray[np.uint8]]
+_NEEDED = ("av", "backends.people.people", "backends.people.tiles", "backends.people.tracker")
 _STEP_EVERY = 8
 _PART_SECONDS = 30.0
 """How much of a clip a part holds. The first part comes as soon as the first window can be cut."""
@@ -44,14 +46,11 @@ def list_options(settings: Any) -> dict[str, Any]:
 
 def prepare() -> None:
     """Import what every clip needs, and lay the body detector out for pictures of any size."""
-    import av  # noqa: F401
+    for name in _NEEDED:
+        import_module(name)
+    from backends.people.dense import BODIES, DenseNetwork
 
-    import backends.people.people
-    import backends.people.tiles
-    import backends.people.tracker  # noqa: F401
-    from backends.people.dense import BODIES, load_model
-
-    load_model(BODIES)
+    DenseNetwork(BODIES).close()  # the layout is kept
 
 
 @contextmanager
