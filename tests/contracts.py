@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["check_detector", "check_model", "check_scorer", "check_strategy", "check_tracker"]
+__all__ = ["check_detector", "check_hand_branch", "check_model", "check_scorer", "check_strategy", "check_tracker"]
 
 
 def check_model(make, sequences, folder):
@@ -26,6 +26,19 @@ def check_model(make, sequences, folder):
     loaded = type(model).load(folder)
     assert loaded.classes == model.classes
     np.testing.assert_allclose(loaded.predict_proba(sequences.pose), probs, atol=1e-6)
+
+
+def check_hand_branch(make, pictures, label, folder):
+    """A hand branch: probabilities that sum to 1, the same for the same seed, and the same again after save → load."""
+    model = make().fit(pictures, label, seed=3)
+    probs = model.predict_proba(pictures)
+    assert probs.shape == (len(pictures), len(model.classes))
+    np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-9)
+    np.testing.assert_array_equal(make().fit(pictures, label, seed=3).predict_proba(pictures), probs)
+    model.save(folder, {})
+    loaded = type(model).load(folder)
+    np.testing.assert_allclose(loaded.predict_proba(pictures), probs, atol=1e-6)
+    np.testing.assert_allclose(loaded.weigh_evidence(pictures), model.weigh_evidence(pictures), atol=1e-6)
 
 
 def check_scorer(score_samples, evidence):

@@ -3,10 +3,12 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backends.base import BehaviourModel
-from backends.behaviour import MODELS
+from backends.behaviour import HAND_BRANCHES, MODELS
+from backends.behaviour.hand_images import HANDS
 from backends.people import TRACKERS
 from backends.people.base import PersonTracker
 from curation.scoring import SCORERS
@@ -24,6 +26,14 @@ def test_model(name, sequence_factory, tmp_path):
     assert make.name == name
     assert isinstance(make(), BehaviourModel)
     contracts.check_model(make, sequence_factory(40, n_groups=4, n_frames=6), tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", list(HAND_BRANCHES))
+def test_hand_branch(name, tmp_path):
+    make = HAND_BRANCHES.load(name)
+    assert make.name == name
+    pictures = np.random.default_rng(0).integers(0, 255, (48, 48, 48, 3), np.uint8)
+    contracts.check_hand_branch(make, pictures, np.resize(np.array(HANDS), 48), tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", list(SCORERS))

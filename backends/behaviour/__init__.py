@@ -10,7 +10,7 @@ from backends.registry import Registry
 from backends.weights import read_card
 from schemas.errors import ModelError
 
-__all__ = ["MODELS", "PROPOSER", "load_model", "load_proposer", "load_reader"]
+__all__ = ["HAND_BRANCHES", "MODELS", "PROPOSER", "load_model", "load_proposer", "load_reader"]
 
 MODELS = Registry(
     "model",
@@ -28,6 +28,15 @@ MODELS = Registry(
         "tcn": "backends.behaviour.tcn:Tcn",
     },
 )
+
+HAND_BRANCHES = Registry(
+    "hand branch",
+    {
+        "hand-branch": "backends.behaviour.hand_images:HandModel",
+        "hand-branch-slim": "backends.behaviour.hand_slim:SlimHandModel",
+    },
+)
+"""What tells phone, writing and empty hands apart in pictures: for `backends.behaviour.cascade.Cascade`."""
 
 PROPOSER = Path(str(resources.files("backends"))) / "data" / "proposer"
 """The model that ships with the tool and makes the first proposals."""

@@ -11,6 +11,7 @@ from torch import nn
 from backends.behaviour import hand_images, load_model
 from backends.behaviour.drn_lstm import PoseDrnLstm
 from backends.behaviour.hand_images import HANDS, HandModel
+from backends.behaviour.hand_slim import SlimHandModel
 from backends.behaviour.lstm import SEED_A
 from backends.behaviour.slim import FINE, SPARSE, SlimDrnLstm
 from backends.compress import adapt_shapes, count_parameters, slim_network, slim_to
@@ -151,6 +152,8 @@ def test_a_slim_hand_branch_comes_back_from_its_card(tmp_path, monkeypatch):
     slim = whole.slim(pictures, label, gone=0.85)
     n_whole, n_slim = (count_parameters(model._require_network()) for model in (whole, slim))
     assert n_slim <= 0.15 * n_whole
+    at_once = SlimHandModel(plan=evolve(hand_images.QUICK, epochs=2), gone=0.85).fit(pictures, label)
+    np.testing.assert_array_equal(at_once.predict_proba(pictures), slim.predict_proba(pictures))
     slim.save(tmp_path, {})
     np.testing.assert_allclose(HandModel.load(tmp_path).predict_proba(pictures), slim.predict_proba(pictures), atol=1e-6)
     card = json.loads((tmp_path / "card.json").read_text())
