@@ -88,7 +88,7 @@ def read_copy(path):
 def list_true_heads(workspace, truth):
     """Return picture → heads (N, 4) xyxy px, by ground truth, for every picture that `label push` and `review open` make."""
     from curation.labelstudio.tasks import find_frame, plan_tasks
-    from curation.review.crops import plan_tile, project_pose, tile_path
+    from curation.review.tiles import plan_tile, project_pose, tile_path
     from curation.store import ArrayStore, Catalogue
 
     with Catalogue.open(workspace.catalogue_url) as catalogue:

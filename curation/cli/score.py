@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from curation.config import Workspace
     from curation.scoring.rank import Ranking
+    from schemas.scores import Fault
 
 __all__ = ["crossval", "rank", "score", "show_rounds"]
 
@@ -29,14 +30,16 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.option("--method", default="default", show_default=True, help="How suspicion is measured; an unknown name lists the known.")
 @click.option("--axis", help="Which axis [default: the taxonomy's first].")
+@click.option("--faults", type=_PATH, help="Write a CSV of the keypoints and boxes that cannot be right: which, when, why.")
 @workspace_option
 @json_option
-def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) -> None:
+def score(workspace: Workspace, method: str, axis: str | None, faults: Path | None, as_json: bool) -> None:
     """Score every label by how suspect it is, by models that never saw its lesson or its student.
 
     Dropped labels and the frozen test lessons are left out. The same labels again add nothing.
     """
     from curation.engines.local import count_cores
+    from curation.scoring.files import write_faults
     from curation.scoring.workspace import score_workspace
     from curation.store import ArrayStore, Catalogue
 
@@ -45,12 +48,15 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
         workers = min(count_cores(), _MOST_WORKERS)
         result = score_workspace(workspace, catalogue, arrays, axis=axis, method=method, workers=workers, progress=advance)
     contested = sum(s.label != s.suggested for s in result.scores)
-    top = result.scores[0]
+    top, faulty = result.scores[0], sum(bool(s.faults) for s in result.scores)
+    if faults is not None:
+        write_faults(faults, "tubelet", [s.tubelet_id for s in result.scores], [s.faults or () for s in result.scores])
     data = {
         "run": result.run, "axis": result.axis, "method": result.method, "model": result.model, "scored": len(result.scores),
-        "new": result.new, "contested": contested, "top": top.tubelet_id,
+        "new": result.new, "contested": contested, "faulty": faulty, "top": top.tubelet_id,
     }  # fmt: skip
     line = f"{len(result.scores)} labels scored on {result.axis} by {result.method}, {result.new} new, {contested} contested"
+    line += f", {faulty} with a box or keypoint that cannot be right" if faulty else ""
     emit_result(line, data, as_json=as_json)
 
 
@@ -69,23 +75,36 @@ def score(workspace: Workspace, method: str, axis: str | None, as_json: bool) ->
 @click.option("--method", default="default", show_default=True, help="How suspicion is measured; an unknown name lists the known.")
 @click.option("--folds", default="5", show_default=True, metavar="K|all", help="Folds by group, with --sequences.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--faults", type=_PATH, help="Write a CSV of the keypoints that cannot be right, with --sequences: which, when, why.")
 @click.option(
-    "--out", type=_PATH, required=True, help="ranked.csv: index,label,suggested,score,loss[,wrong,kind,reason], most suspect first."
+    "--out",
+    type=_PATH,
+    required=True,
+    help="ranked.csv: index,label,suggested,score,loss[,wrong,kind,reason][,faults], most suspect first.",
 )
 @json_option
 def rank(out: Path, as_json: bool, **said: Any) -> None:
     """Rank labels by suspicion, from labels and probabilities or from pose sequences. Needs no workspace."""
+    from curation.scoring.files import write_faults
     from curation.scoring.rank import write_ranking
 
     _check_form(said)
+    faults: list[tuple[Fault, ...]] | None = None
     if said["sequences"] is None:
         ranking, labels, names = _rank_files(said)
     else:
-        ranking, labels, names = _rank_sequences(said)
-    write_ranking(out, ranking, labels, names)
+        ranking, labels, names, faults = _rank_sequences(said)
+    write_ranking(out, ranking, labels, names, faults)
     contested = int((ranking.suggested != labels).sum())
     data = {"out": str(out), "ranked": len(labels), "contested": contested, "method": said["method"]}
-    emit_result(f"{out}: {len(labels)} labels ranked by {said['method']}, {contested} contested", data, as_json=as_json)
+    line = f"{out}: {len(labels)} labels ranked by {said['method']}, {contested} contested"
+    if faults is not None:
+        data["faulty"] = sum(map(bool, faults))
+        line += f", {data['faulty']} with a keypoint that cannot be right" if data["faulty"] else ""
+    if said["faults"] is not None:
+        order = ranking.order.tolist()
+        data["faults"] = write_faults(said["faults"], "index", order, [faults[i] for i in order] if faults else [()] * len(order))
+    emit_result(line, data, as_json=as_json)
 
 
 @click.command()
@@ -151,6 +170,8 @@ def _check_form(said: dict[str, Any]) -> None:
             raise click.UsageError(f"--sequences brings its own; leave out {', '.join(extra)}")
     elif said["labels"] is None or said["probs"] is None:
         raise click.UsageError("give --labels and --probs, or --sequences")
+    elif said["faults"] is not None:
+        raise click.UsageError("--faults looks at poses, which only --sequences has")
 
 
 def _rank_files(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], None]:
@@ -164,15 +185,16 @@ def _rank_files(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], None]:
     return rank_labels(labels, probs, features=features, groups=groups, method=said["method"]), labels, None
 
 
-def _rank_sequences(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], tuple[str, ...]]:
+def _rank_sequences(said: dict[str, Any]) -> tuple[Ranking, NDArray[Any], tuple[str, ...], list[tuple[Fault, ...]] | None]:
     from curation.scoring.out_of_fold import JUDGES, score_sequences
+    from curation.scoring.watch import inspect_sequences
     from schemas.sequences import read_sequences
 
     loaded = read_sequences(said["sequences"])
     n_folds, models = parse_folds(said["folds"]), said["model"] or JUDGES
     with show_rounds("training") as advance:
         scored = score_sequences(loaded, models=models, method=said["method"], n_folds=n_folds, seed=said["seed"], advance=advance)
-    return scored.ranking, scored.labels, scored.classes
+    return scored.ranking, scored.labels, scored.classes, inspect_sequences(loaded)
 
 
 @contextmanager

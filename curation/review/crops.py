@@ -16,106 +16,20 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from attrs import frozen
 from numpy.typing import NDArray
 
 from curation.config import Workspace
 from curation.engines.local import count_cores
 from curation.privacy import ShowFrames, open_shown_frames
 from curation.review.draw import encode_tile, lay_out
+from curation.review.tiles import LAYOUT, Tile, find_marks, project_pose, tile_path
 from curation.side_by_side import map_side_by_side
 from schemas.errors import MediaError
 from schemas.files import write_bytes, write_text
 from schemas.records import Clip, PoseTrack, Tubelet
 from schemas.vocabulary import Skeleton
 
-__all__ = ["LAYOUT", "Tile", "plan_tile", "project_pose", "tile_path", "write_tiles"]
-
-LAYOUT: dict[str, float] = {"version": 3, "moments": 4, "width": 240, "height": 320, "most": 36, "margin": 0.15, "crf": 26}
-"""How a tile looks (`width` x `height`: the moving half); tiles made with another layout are made again."""
-
-Edges = Sequence[tuple[int, int]]
-
-VISIBLE = 0.3
-"""Keypoints below this visibility are not drawn."""
-
-_STILL_SECONDS = 1.0
-"""How long the tile of a still image lasts."""
-
-
-@frozen(kw_only=True)
-class Tile:
-    """What a tile shows: the region `region_xyxy` (px, may reach over the frame's edge) of each of `frames`, at `seconds`.
-
-    `rows` are the frames' rows in the track.
-    """
-
-    tubelet_id: str
-    clip_id: str
-    frames: tuple[int, ...]
-    rows: tuple[int, ...]
-    seconds: tuple[float, ...]
-    region_xyxy: tuple[int, int, int, int]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the video, px."""
-        return 2 * int(LAYOUT["width"]), int(LAYOUT["height"])
-
-    @property
-    def n_pictures(self) -> int:
-        """Pictures of the video: a still image is shown twice, since a video of one picture has no length."""
-        return max(len(self.frames), 2)
-
-    @property
-    def rate(self) -> float:
-        """Pictures a second, so that the video takes as long as the window did."""
-        span = self.seconds[-1] - self.seconds[0]
-        return round((len(self.frames) - 1) / span, 3) if span > 0 else 2 / _STILL_SECONDS
-
-    @property
-    def moments(self) -> tuple[int, ...]:
-        """Which of `frames` are the still pictures: up to four, evenly spaced, first and last among them."""
-        n = len(self.frames)
-        return tuple(int(i) for i in np.unique(np.linspace(0, n - 1, int(LAYOUT["moments"])).round().astype(int)))
-
-
-def tile_path(workspace: Workspace, tubelet: Tubelet) -> Path:
-    """Return where the tile of a tubelet lies."""
-    return workspace.root / "crops" / "tubelets" / tubelet.clip_id / f"{tubelet.id}.mp4"
-
-
-def plan_tile(tubelet: Tubelet, track: PoseTrack, clip: Clip) -> Tile:
-    """Choose the frames of the window in which the student is seen (36 at most), and one region that holds the student in all.
-
-    The region has the picture's proportions and lies inside the frame where it fits.
-    """
-    inside = np.flatnonzero((track.frames >= tubelet.first) & (track.frames <= tubelet.last))
-    if inside.size == 0:
-        inside = np.array([np.abs(track.frames - (tubelet.first + tubelet.last) / 2).argmin()])
-    most = int(LAYOUT["most"])
-    picked = inside if inside.size <= most else inside[np.linspace(0, inside.size - 1, most).round().astype(int)]
-    boxes = track.boxes_xyxy[picked]
-    union = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-    frames = track.frames[picked].clip(0, clip.n_frames - 1)
-    return Tile(
-        tubelet_id=tubelet.id,
-        clip_id=clip.id,
-        frames=tuple(int(f) for f in frames),
-        rows=tuple(int(row) for row in picked),
-        seconds=tuple(float(clip.timestamps[f]) for f in frames),
-        region_xyxy=_fit_region(union.astype(np.float64), clip.width, clip.height),
-    )
-
-
-def project_pose(tile: Tile, pose_px: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Map a pose (V, 4) in full-frame px to points (V, 2) in px of the moving half; NaN where unseen, faint or outside of it."""
-    x1, y1, x2, y2 = tile.region_xyxy
-    unit = (pose_px[:, :2].astype(np.float64) - (x1, y1)) / (x2 - x1, y2 - y1)
-    with np.errstate(invalid="ignore"):
-        hidden = ~((unit >= 0) & (unit <= 1)).all(axis=1) | ~(pose_px[:, 3] >= VISIBLE)
-    unit[hidden] = np.nan
-    return unit * (LAYOUT["width"], LAYOUT["height"])
+__all__ = ["check_layout", "write_tiles"]
 
 
 def write_tiles(
@@ -140,7 +54,7 @@ def write_tiles(
     check_layout(workspace)
     wanted: dict[str, list[Tubelet]] = defaultdict(list)
     for tubelet in tubelets:
-        if not tile_path(workspace, tubelet).is_file():
+        if not tile_path(workspace, tubelet, tiles[tubelet.id].faults).is_file():
             wanted[tubelet.clip_id].append(tubelet)
     problems: dict[str, str] = {}
     if not wanted:
@@ -168,19 +82,6 @@ def check_layout(workspace: Workspace) -> None:
     write_text(stamp, text)
 
 
-def _fit_region(box_xyxy: NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
-    x1, y1, x2, y2 = box_xyxy
-    w, h = (x2 - x1) * (1 + 2 * LAYOUT["margin"]), (y2 - y1) * (1 + 2 * LAYOUT["margin"])
-    aspect = LAYOUT["width"] / LAYOUT["height"]
-    tall = max(h, w / aspect, 8.0)
-    size = np.ceil([tall * aspect, tall])
-    corner = np.floor(np.array([x1 + x2, y1 + y2]) / 2 - size / 2)
-    room = np.array([width, height]) - size
-    corner = np.where(room >= 0, corner.clip(0, np.maximum(room, 0)), np.floor(room / 2))
-    left, top = (int(v) for v in corner)
-    return left, top, left + int(size[0]), top + int(size[1])
-
-
 class _Encoders:
     """Threads that draw, encode and write tiles; who hands in a tile waits while many are under way, so that few are held."""
 
@@ -197,20 +98,25 @@ class _Encoders:
         while self._under_way and kind is None:
             self._under_way.popleft().result()
 
-    def hand_in(self, path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
+    def hand_in(self, path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, track: PoseTrack, skeleton: Skeleton) -> None:
         """Write the tile of `pictures`, later; raises what went wrong with an earlier one. May be called by several threads."""
         with self._turn:
             while len(self._under_way) >= self._most:
                 self._under_way.popleft().result()
-            self._under_way.append(self._pool.submit(_write_tile, path, pictures, tile, poses, edges))
+            self._under_way.append(self._pool.submit(_write_tile, path, pictures, tile, track, skeleton))
 
 
-def _write_tile(path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, poses: NDArray[np.float32], edges: Edges) -> None:
-    points = [project_pose(tile, poses[row]) for row in tile.rows]
+def _write_tile(path: Path, pictures: list[NDArray[np.uint8]], tile: Tile, track: PoseTrack, skeleton: Skeleton) -> None:
+    """Write a tile in the place of any other of the same tubelet."""
+    points = [project_pose(tile, track.pose_px[row]) for row in tile.rows]
     since = [second - tile.seconds[0] for second in tile.seconds]
-    frames = lay_out(pictures, points, edges, moments=tile.moments, seconds=since)
+    marks = find_marks(tile, track, skeleton.nodes) if tile.faults else None
+    frames = lay_out(pictures, points, skeleton.edges, moments=tile.moments, seconds=since, marks=marks)
     frames = frames * 2 if len(frames) == 1 else frames
     write_bytes(path, encode_tile(frames, rate=tile.rate, crf=int(LAYOUT["crf"])))
+    for other in path.parent.glob(f"{tile.tubelet_id}*.mp4"):
+        if other != path:
+            other.unlink(missing_ok=True)
 
 
 class _Writer:
@@ -226,8 +132,8 @@ class _Writer:
         encoders: _Encoders,
     ) -> None:
         self.clip, self.tiles, self.encoders = clip, tiles, encoders
-        self.paths = {tubelet.id: tile_path(workspace, tubelet) for tubelet in tubelets}
-        self.poses = {tubelet.id: tracks[tubelet.track_id].pose_px for tubelet in tubelets}
+        self.paths = {tubelet.id: tile_path(workspace, tubelet, tiles[tubelet.id].faults) for tubelet in tubelets}
+        self.tracks = {tubelet.id: tracks[tubelet.track_id] for tubelet in tubelets}
         self.skeleton: Skeleton = workspace.taxonomy.skeleton
         self.pictures: dict[str, list[NDArray[np.uint8]]] = {tubelet.id: [] for tubelet in tubelets}
 
@@ -247,9 +153,7 @@ class _Writer:
         pictures.append(cut_region(rgb, tile.region_xyxy))
         if len(pictures) < len(tile.frames):
             return
-        self.encoders.hand_in(
-            self.paths[tubelet_id], self.pictures.pop(tubelet_id), tile, self.poses[tubelet_id], self.skeleton.edges
-        )
+        self.encoders.hand_in(self.paths[tubelet_id], self.pictures.pop(tubelet_id), tile, self.tracks[tubelet_id], self.skeleton)
 
 
 def cut_region(rgb: NDArray[np.uint8], region_xyxy: tuple[int, int, int, int]) -> NDArray[np.uint8]:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from curation.config import Workspace
 from curation.review.bulk import Row, insert_rows
-from curation.review.crops import Tile, check_layout, plan_tile, tile_path, write_tiles
+from curation.review.crops import check_layout, write_tiles
 from curation.review.decide import describe_state
 from curation.review.environment import owns_database, prepare_fiftyone
 from curation.review.looks import MAP, arrange_dataset, declare_fields
 from curation.review.neighbours import describe_motion, embed_motion, find_neighbours, find_twins
+from curation.review.tiles import Tile, plan_tile, tile_path
 from curation.tubelets import stack_poses
 from schemas.records import Clip, PoseTrack, PredictedSpan
-from schemas.scores import SampleScore
+from schemas.scores import Fault, SampleScore
 
 if TYPE_CHECKING:
     from curation.store import ArrayStore, Catalogue, CurrentLabel, TubeletContext
@@ -168,11 +169,11 @@ def _make_clip_rows(
 ) -> Iterator[tuple[Row, NDArray[np.float32]]]:
     settings = sources.workspace.config.preannotation
     tubelets = [sources.contexts[label.tubelet_id].tubelet for label in labels]
-    tiles = {t.id: plan_tile(t, tracks[t.track_id], clip) for t in tubelets}
+    tiles = {t.id: plan_tile(t, tracks[t.track_id], clip, _find_faults(sources.scores.get(t.id))) for t in tubelets}
     problems.update(write_tiles(sources.workspace, {clip.id: clip}, tubelets, tiles, tracks))
     motions = describe_motion(stack_poses(tracks, tubelets, {clip.id: clip}, window=settings.window, fps=settings.fps))
     for label, tubelet, motion in zip(labels, tubelets, motions, strict=True):
-        if tile_path(sources.workspace, tubelet).is_file():
+        if tile_path(sources.workspace, tubelet, tiles[tubelet.id].faults).is_file():
             yield _make_row(label, tiles[tubelet.id], sources), motion[None]
 
 
@@ -181,7 +182,7 @@ def _make_row(label: CurrentLabel, tile: Tile, sources: _Sources) -> Row:
     score, proposal = sources.scores.get(label.tubelet_id), sources.proposals.get(label.tubelet_id)
     state = describe_state(label, None if score is None else score.suggested)
     begin, end = (float(clip.timestamps[min(f, clip.n_frames - 1)]) for f in (context.tubelet.first, context.tubelet.last))
-    path = tile_path(sources.workspace, context.tubelet)
+    path = tile_path(sources.workspace, context.tubelet, tile.faults)
     return Row(
         filepath=str(path),
         metadata=_describe_video(tile, path.stat().st_size),
@@ -203,6 +204,8 @@ def _make_row(label: CurrentLabel, tile: Tile, sources: _Sources) -> Row:
             "end": round(end, 3),
             "clip": clip.uri,
             "tubelet": label.tubelet_id,
+            "faulty": sorted({fault.part for fault in tile.faults}) or None,
+            "faults": [fault.describe(begin) for fault in tile.faults] or None,
         },
     )
 
@@ -229,6 +232,10 @@ def _describe_score(label: CurrentLabel, score: SampleScore | None, proposal: Pr
         "loss": None if score is None else min(float(score.loss), MOST_LOSS),
         "suspicion": None if score is None else float(score.value),
     }
+
+
+def _find_faults(score: SampleScore | None) -> tuple[Fault, ...]:
+    return () if score is None else score.faults or ()
 
 
 def _find_p_wrong(score: SampleScore) -> float:

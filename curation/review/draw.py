@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
-__all__ = ["encode_tile", "lay_out"]
+__all__ = ["Marks", "encode_tile", "lay_out"]
 
 _BONE, _JOINT, _BAR = (53, 224, 255), (255, 255, 255), (255, 205, 60)
+_WRONG = (255, 45, 85)
+"""What cannot be right, wherever it is drawn."""
 _BAR_HEIGHT = 4
-_GAP = 2
+_GAP, _TICK = 2, 3
 
 _Picture = NDArray[np.uint8]
+
+
+@frozen(kw_only=True, eq=False)
+class Marks:
+    """What cannot be right in one picture: keypoints with their places (2,) px, which may lie outside, and the box (4,) px."""
+
+    points: Mapping[int, NDArray[np.float64]]
+    box: NDArray[np.float64] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.points) or self.box is not None
 
 
 def lay_out(
@@ -25,8 +39,11 @@ def lay_out(
     *,
     moments: Sequence[int],
     seconds: Sequence[float],
+    marks: Sequence[Marks] | None = None,
 ) -> list[_Picture]:
     """Return the pictures of a tile: the moving half with its skeleton on the left, the still moments on the right.
+
+    What cannot be right is drawn in red, and so are its moments in the bar of time.
 
     Args:
         pictures: (H, W, 3) each, RGB; width and height even.
@@ -34,17 +51,45 @@ def lay_out(
         edges: pairs of keypoints.
         moments: which of the pictures stand still on the right, 1 to 4.
         seconds: of each picture, since the first one.
+        marks: what cannot be right in each picture.
     """
     stills = _draw_stills(pictures, moments, seconds)
     total = seconds[-1] or 1.0
+    wrong = [second / total for mark, second in zip(marks or (), seconds, strict=False) if mark]
     tiles = []
-    for picture, pose, second in zip(pictures, points, seconds, strict=True):
+    for number, (picture, pose, second) in enumerate(zip(pictures, points, seconds, strict=True)):
         left = _draw_skeleton(picture.copy(), pose, edges)
+        if marks is not None and marks[number]:
+            _draw_marks(left, pose, edges, marks[number])
         if len(pictures) > 1:
-            left[-_BAR_HEIGHT:] = (30, 30, 30)
-            left[-_BAR_HEIGHT:, : round(left.shape[1] * second / total)] = _BAR
+            _draw_bar(left, second / total, wrong)
         tiles.append(np.concatenate([left, stills], axis=1))
     return tiles
+
+
+def _draw_bar(picture: _Picture, share: float, wrong: Sequence[float]) -> None:
+    width = picture.shape[1]
+    picture[-_BAR_HEIGHT:] = (30, 30, 30)
+    picture[-_BAR_HEIGHT:, : round(width * share)] = _BAR
+    for moment in wrong:
+        at = min(round(width * moment), width - _TICK)
+        picture[-2 * _BAR_HEIGHT :, at : at + _TICK] = _WRONG
+
+
+def _draw_marks(picture: _Picture, points: NDArray[np.float64], edges: Sequence[tuple[int, int]], marks: Marks) -> None:
+    import cv2
+
+    places = {**{i: points[i] for i in range(len(points)) if np.isfinite(points[i]).all()}, **marks.points}
+    at = {i: (round(float(x)), round(float(y))) for i, (x, y) in places.items()}
+    for a, b in edges:
+        if a in at and b in at and (a in marks.points or b in marks.points):
+            cv2.line(picture, at[a], at[b], _WRONG, 2, cv2.LINE_AA)
+    for node in marks.points:
+        cv2.circle(picture, at[node], 5, _WRONG, -1, cv2.LINE_AA)
+        cv2.circle(picture, at[node], 6, _JOINT, 1, cv2.LINE_AA)
+    if marks.box is not None:
+        x1, y1, x2, y2 = (round(float(v)) for v in marks.box)
+        cv2.rectangle(picture, (x1, y1), (x2, y2), _WRONG, 2, cv2.LINE_AA)
 
 
 def encode_tile(pictures: Sequence[_Picture], *, rate: float, crf: int) -> bytes:

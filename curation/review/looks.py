@@ -47,6 +47,11 @@ _STRINGS = {
     "clip": "The video or image",
     "tubelet": "Id of the labelled unit: one student over one window of time",
 }
+_LISTS = {
+    "neighbours": "Tubelets that move most like this one",
+    "faulty": "Keypoints, or the box, that cannot be right; they are red in the picture",
+    "faults": "Which keypoint or box cannot be right, when (seconds into the window), and why",
+}
 _NUMBERS = {
     "p_wrong": "Probability that the label is wrong",
     "suspicion": "0 to 1; 1 is most suspect",
@@ -57,11 +62,11 @@ _NUMBERS = {
 }
 _GROUPS = (
     ("label", ("label", "doubt", "suggested", "proposal", "original"), True),
-    ("how suspect", ("p_wrong", "suspicion", "trouble", "agreement", "duplicate", "loss", "reason"), True),
+    ("how suspect", ("p_wrong", "suspicion", "trouble", "faulty", "agreement", "duplicate", "loss", "reason"), True),
     ("review", ("verdict", "curator", "annotator"), True),
     ("where", ("lesson", "student", "camera", "school", "clip", "start", "end"), False),
     ("tags", ("tags", "_label_tags"), False),
-    ("metadata", ("tubelet", "neighbours", "id", "filepath", "metadata", "created_at", "last_modified_at"), False),
+    ("metadata", ("tubelet", "faults", "neighbours", "id", "filepath", "metadata", "created_at", "last_modified_at"), False),
 )
 _ON_TILES = ("label", "doubt", "p_wrong", "verdict")
 _VERDICT_COLOURS = {"kept": "#2e9e5b", "dropped": "#d13b40", "relabelled": "#8a5bd1", "ambiguous": "#c98a1b"}
@@ -79,9 +84,8 @@ def declare_fields(dataset: Any) -> None:
         dataset.add_sample_field(name, fo.StringField, description=_STRINGS[name])
     for name in _NUMBERS:
         dataset.add_sample_field(name, fo.FloatField, description=_NUMBERS[name])
-    dataset.add_sample_field(
-        "neighbours", fo.ListField, subfield=fo.StringField, description="Tubelets that move most like this one"
-    )
+    for name in _LISTS:
+        dataset.add_sample_field(name, fo.ListField, subfield=fo.StringField, description=_LISTS[name])
 
 
 def arrange_dataset(dataset: Any, axis: Axis) -> None:
@@ -138,6 +142,8 @@ def _save_views(dataset: Any) -> None:
     dataset.save_view("Highest loss first", dataset.sort_by("loss", reverse=True), color="#e15759")
     duplicates = dataset.match({"$or": [{"duplicate": {"$ne": None}}, {"trouble": DUPLICATE}]})
     dataset.save_view("Conflicting duplicates", duplicates.sort_by("duplicate"), color="#b07aa1")
+    faulty = dataset.match({"faulty": {"$exists": True, "$nin": [None, []]}})
+    dataset.save_view("Bad box or keypoint", faulty.sort_by("suspicion", reverse=True), color="#ff2d55")
     for trouble in sorted(set(dataset.distinct("trouble")) - {DUPLICATE, "wrong label"}):
         view = dataset.match({"trouble": trouble}).sort_by("suspicion", reverse=True)
         dataset.save_view(f"Trouble: {trouble}", view, color="#9c755f")

@@ -14,7 +14,7 @@ STOP_BELOW = 0.02
 
 _FIELDS = (
     "tubelet", "filepath", "label", "suggested", "proposal", "p_wrong", "suspicion", "reason", "trouble", "verdict", "curator",
-    "original", "annotator", "student", "lesson", "start", "agreement", "duplicate", "neighbours",
+    "original", "annotator", "student", "lesson", "start", "agreement", "duplicate", "neighbours", "faults",
 )  # fmt: skip
 
 

@@ -1,8 +1,11 @@
-"""The plain files that `curate rank` reads."""
+"""The plain files that `curate rank` reads, and the one that names faults."""
 
 from __future__ import annotations
 
+import csv
+import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,12 @@ from numpy.typing import NDArray
 
 from schemas.checks import check_array
 from schemas.errors import FormatError, InvalidField
+from schemas.files import write_text
+from schemas.scores import Fault
 
-__all__ = ["read_array", "read_probabilities", "refuse_in_sample"]
+__all__ = ["read_array", "read_probabilities", "refuse_in_sample", "write_faults"]
+
+FAULT_COLUMNS = ("part", "kind", "times", "beside", "frame", "first", "last", "second", "said")
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -80,3 +87,26 @@ def _load(path: Path) -> Any:
         raise FormatError(path, "file", "an existing .npy array", "no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(path, "file", "a .npy array without pickled objects", str(error)) from error
+
+
+def write_faults(path: Path, key: str, keys: Sequence[object], faults: Sequence[Sequence[Fault]]) -> int:
+    """Write a CSV row for each keypoint or box that cannot be right, whole or not at all; return how many there are.
+
+    Columns: `key`, then those of `schemas.scores.Fault`, then the fault in words; empty = not known.
+
+    Args:
+        path: where to.
+        key: what names a sample, as "index".
+        keys: (N,) the samples' names.
+        faults: (N,) what is wrong with each, the worst first.
+
+    Raises:
+        StorageError: if it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([key, *FAULT_COLUMNS])
+    rows = [(name, fault) for name, own in zip(keys, faults, strict=True) for fault in own]
+    writer.writerows([name, *(getattr(fault, column) for column in FAULT_COLUMNS[:-1]), fault.describe()] for name, fault in rows)
+    write_text(path, text.getvalue())
+    return len(rows)

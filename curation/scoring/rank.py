@@ -18,11 +18,13 @@ from curation.scoring.reasons import Reasons
 from schemas.checks import check_array, check_probabilities
 from schemas.errors import InvalidField, NotEnoughData
 from schemas.files import replace_file
-from schemas.scores import SampleScore
+from schemas.scores import Fault, SampleScore, describe_faults
 
 __all__ = ["Ranking", "rank_labels", "rank_scores", "write_ranking"]
 
 _SMALLEST = 1e-300
+MOST_FAULTS = 5
+"""How many faults a line of `ranked.csv` tells."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -115,16 +117,23 @@ def rank_scores(scores: Sequence[SampleScore]) -> list[SampleScore]:
     return sorted(scores, key=lambda score: (-score.value, -score.loss, score.tubelet_id))
 
 
-def write_ranking(path: str | Path, ranking: Ranking, labels: NDArray[Any], names: Sequence[str] | None = None) -> None:
+def write_ranking(
+    path: str | Path,
+    ranking: Ranking,
+    labels: NDArray[Any],
+    names: Sequence[str] | None = None,
+    faults: Sequence[Sequence[Fault]] | None = None,
+) -> None:
     """Write ``index,label,suggested,score,loss`` as CSV, most suspect first, whole or not at all.
 
-    Where the ranking knows them, ``wrong,kind,reason`` follow.
+    Where the ranking knows them, ``wrong,kind,reason`` follow; then ``faults``, where somebody has looked for them.
 
     Args:
         path: where to.
         ranking: what `rank_labels` returned.
         labels: (N,) the columns that were ranked.
         names: (K,) what to write for a column; by default its number.
+        faults: (N,) keypoints and boxes of each sample that cannot be right.
     """
     import pyarrow as pa
     from pyarrow import csv
@@ -139,6 +148,8 @@ def write_ranking(path: str | Path, ranking: Ranking, labels: NDArray[Any], name
         columns["wrong"] = ranking.wrong[order]
         columns["kind"] = pa.array(np.array(KINDS)[ranking.kind[order]])
         columns["reason"] = pa.array(ranking.reasons.write(names, order), pa.string())
+    if faults is not None:
+        columns["faults"] = pa.array([describe_faults(faults[i], most=MOST_FAULTS) for i in order.tolist()], pa.string())
     plain = names is None or not any(set(name) & set(',"\r\n') for name in names)
     options = csv.WriteOptions(include_header=False, quoting_style="none" if plain else "needed")
     with replace_file(path) as stream:

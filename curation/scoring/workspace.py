@@ -10,9 +10,10 @@ from attrs import frozen
 from curation.scoring.gather import find_timelines, gather_evidence
 from curation.scoring.kinds import KINDS
 from curation.scoring.out_of_fold import JUDGES, ScoredLabels, score_sequences
+from curation.scoring.watch import inspect_tubelets
 from schemas.checks import compute_id
 from schemas.errors import NotEnoughData
-from schemas.scores import SampleScore
+from schemas.scores import Fault, SampleScore
 
 if TYPE_CHECKING:
     from curation.config import Workspace
@@ -94,7 +95,7 @@ def score_workspace(
     name = "+".join(models)
     pairs = [(label.tubelet_id, label.span.value) for label in labels]
     said = _list_statements(catalogue, axis_id, pairs)
-    run = compute_id("run", axis_id, method, name, learning.folds, learning.seed, pairs, said)
+    run = compute_id("run", "faults", axis_id, method, name, learning.folds, learning.seed, pairs, said)
     known = catalogue.list_scores(axis_id, method=method, run=run)
     if len(known) == len(pairs):
         return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(known), new=0)
@@ -111,7 +112,8 @@ def score_workspace(
         workers=workers if len(pairs) >= _WORTH_PROCESSES else 1,
         advance=progress,
     )
-    scores = _to_scores(scored, [p[0] for p in pairs], axis_id, method, name)
+    faults = inspect_tubelets(catalogue, arrays, [everything[p[0]].tubelet for p in pairs], sequences)
+    scores = _to_scores(scored, faults, [p[0] for p in pairs], axis_id, (method, name))
     new = catalogue.add_scores(scores, run=run)
     return ScoreResult(run=run, axis=axis_id, method=method, model=name, scores=tuple(scores), new=new)
 
@@ -122,7 +124,10 @@ def _list_statements(catalogue: Catalogue, axis: str, pairs: Sequence[tuple[str,
     return sorted(f"{span.id} {span.from_predicted}" for span in catalogue.list_annotations(axis) if span.tubelet_id in scored)
 
 
-def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, method: str, model: str) -> list[SampleScore]:
+def _to_scores(
+    scored: ScoredLabels, faults: Sequence[tuple[Fault, ...]], tubelet_ids: Sequence[str], axis: str, by: tuple[str, str]
+) -> list[SampleScore]:
+    """Return scores, most suspect first; `by` is method and model."""
     ranking = scored.ranking
     reasons = None if ranking.reasons is None else ranking.reasons.write(scored.classes)
     return [
@@ -133,12 +138,13 @@ def _to_scores(scored: ScoredLabels, tubelet_ids: Sequence[str], axis: str, meth
             suggested=scored.classes[ranking.suggested[i]],
             value=float(ranking.score[i]),
             loss=float(ranking.loss[i]),
-            method=method,
-            model=model,
+            method=by[0],
+            model=by[1],
             out_of_sample=True,
             wrong=None if ranking.wrong is None else float(ranking.wrong[i]),
             kind=None if ranking.kind is None else KINDS[ranking.kind[i]],
             reason=None if reasons is None else str(reasons[i]),
+            faults=faults[i],
         )
         for i in ranking.order
     ]

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from attrs import asdict
 
 from schemas.records import Clip, Gap, HumanSpan, PoseTrack, PredictedSpan, Seat, Tubelet, Verdict
-from schemas.scores import SampleScore
+from schemas.scores import Fault, SampleScore
 
 __all__ = [
     "dump_json",
@@ -167,13 +168,15 @@ def from_score(score: SampleScore, run: str) -> Row:
         "wrong": None if score.wrong is None else float(score.wrong),
         "kind": score.kind,
         "reason": score.reason,
+        "faults": None if score.faults is None else dump_json([asdict(fault) for fault in score.faults]),
     }
 
 
 def to_score(row: Mapping[str, Any]) -> SampleScore:
     """Return the score of a row."""
     names = ("tubelet_id", "axis", "label", "suggested", "value", "loss", "method", "model", "out_of_sample")
-    return SampleScore(**{name: row[name] for name in (*names, "wrong", "kind", "reason")})
+    faults = None if row["faults"] is None else tuple(Fault(**fault) for fault in json.loads(row["faults"]))
+    return SampleScore(**{name: row[name] for name in (*names, "wrong", "kind", "reason")}, faults=faults)
 
 
 def from_verdict(verdict: Verdict) -> Row:

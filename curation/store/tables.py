@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 __all__ = ["APPEND_ONLY", "HEAD", "METADATA", "VERSION_TABLE"]
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest schema revision; a test holds it equal to the migrations' head."""
 
 VERSION_TABLE = "curate_version"
@@ -166,6 +166,7 @@ SCORES = Table(
     _real("wrong", nullable=True),
     _text("kind", nullable=True),
     _text("reason", nullable=True),
+    _text("faults", nullable=True),
     UniqueConstraint("run", "axis", "method", "tubelet_id"),
     sqlite_autoincrement=True,
 )

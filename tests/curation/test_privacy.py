@@ -33,7 +33,8 @@ from curation.ingest import make_clip
 from curation.labelstudio.tasks import find_frame, plan_tasks, write_frames
 from curation.media import iter_frames, probe_media, read_frame
 from curation.privacy import find_level, open_shown_frames, protect_copies
-from curation.review.crops import plan_tile, write_tiles
+from curation.review.crops import write_tiles
+from curation.review.tiles import plan_tile
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import FormatError, InvalidField, WorkspaceError
 from schemas.records import PoseTrack

@@ -1,14 +1,17 @@
 """Tiles: what they show, that keypoints lie on them, and that they can be made again."""
 
+import attrs
 import av
 import cv2
 import numpy as np
 import pytest
 
 from curation.config import create_workspace
-from curation.review.crops import LAYOUT, plan_tile, project_pose, tile_path, write_tiles
+from curation.review.crops import write_tiles
+from curation.review.tiles import LAYOUT, find_marks, plan_tile, project_pose, tile_path
 from curation.store import ArrayStore, Catalogue
 from schemas.records import Clip, PoseTrack, Tubelet
+from schemas.scores import Fault
 
 
 def make_clip(n=60, size=(640, 360), uri="a.mp4"):
@@ -190,3 +193,67 @@ def test_a_region_over_the_edge_is_padded(tmp_path):
     assert (len(pictures), rate) == (2, 2)
     assert pictures[0, 10, 120, 0] < 60
     assert pictures[0, 160, 120, 0] > 190
+
+
+def is_red(picture):
+    """Say where a picture (H, W, 3) is red."""
+    return (picture[..., 0] > 180) & (picture[..., 1] < 110) & (picture[..., 2] < 150)
+
+
+def fault(part, first, last, kind="stretched", beside="left_elbow"):
+    return Fault(part=part, kind=kind, times=3.0, frame=first, first=first, last=last, beside=beside)
+
+
+def test_what_cannot_be_right_is_red_at_its_moments_and_leads_out_of_the_picture(filled):
+    workspace, clips, tubelets, _, tracks = filled
+    tubelet = tubelets[0]
+    track = tracks[tubelet.track_id]
+    wrist, first, last = 15, tubelet.first + 4, tubelet.first + 8
+    pose = track.pose_px.copy()
+    pose[(track.frames >= first) & (track.frames <= last), wrist, :2] += (-400, 0)
+    broken = attrs.evolve(track, pose_px=pose)
+    faults = (fault("left_wrist", first, last),)
+    tile = plan_tile(tubelet, broken, clips[tubelet.clip_id], faults)
+    assert write_tiles(workspace, clips, [tubelet], {tubelet.id: tile}, {track.id: broken}) == {}
+    pictures, _ = read_video(tile_path(workspace, tubelet, faults))
+    elbow = [project_pose(tile, broken.pose_px[row])[13] for row in tile.rows]
+    for frame, picture, (x, y) in zip(tile.frames, pictures, elbow, strict=True):
+        beside = is_red(picture[int(y) - 3 : int(y) + 4, int(x) - 14 : int(x) - 3])
+        assert beside.any() == (first <= frame <= last)
+        assert is_red(picture[312:, :240]).any()  # the bar tells it in every picture
+        assert not is_red(picture[:300, 240:]).any()
+    marks = find_marks(tile, broken, workspace.taxonomy.skeleton.nodes)
+    assert [sorted(mark.points) for mark in marks] == [[wrist] if first <= f <= last else [] for f in tile.frames]
+    assert marks[tile.frames.index(first)].points[wrist][0] < 0
+
+
+def test_a_bad_box_is_drawn_and_a_bad_skeleton_marks_all_that_is_seen(filled):
+    workspace, clips, tubelets, _, tracks = filled
+    tubelet, names = tubelets[0], workspace.taxonomy.skeleton.nodes
+    track = tracks[tubelet.track_id]
+    faults = (
+        fault("box", tubelet.first, tubelet.first, "outside"),
+        fault("skeleton", tubelet.last, tubelet.last, "leaps"),
+    )
+    tile = plan_tile(tubelet, track, clips[tubelet.clip_id], faults)
+    marks = find_marks(tile, track, names)
+    x1, y1, x2, y2 = tile.region_xyxy
+    scale = np.array([240 / (x2 - x1), 320 / (y2 - y1)] * 2)
+    np.testing.assert_allclose(marks[0].box, (track.boxes_xyxy[tile.rows[0]] - [x1, y1, x1, y1]) * scale, atol=1e-3)
+    assert sorted(marks[-1].points) == list(range(25))  # the legs are not seen
+    assert [bool(mark) for mark in marks] == [True, *[False] * (len(marks) - 2), True]
+
+
+def test_other_faults_make_another_tile_and_the_old_one_goes(filled):
+    workspace, clips, tubelets, tiles, tracks = filled
+    tubelet = tubelets[0]
+    track = tracks[tubelet.track_id]
+    write_tiles(workspace, clips, tubelets, tiles, tracks)
+    faults = (fault("left_wrist", tubelet.first, tubelet.last),)
+    marked = {**tiles, tubelet.id: plan_tile(tubelet, track, clips[tubelet.clip_id], faults)}
+    write_tiles(workspace, clips, tubelets, marked, tracks)
+    assert tile_path(workspace, tubelet, faults).is_file()
+    assert not tile_path(workspace, tubelet).is_file()
+    assert all(tile_path(workspace, other).is_file() for other in tubelets[1:])
+    write_tiles(workspace, clips, tubelets, tiles, tracks)
+    assert [path.name for path in tile_path(workspace, tubelet).parent.glob(f"{tubelet.id}*")] == [f"{tubelet.id}.mp4"]

@@ -14,6 +14,7 @@ from curation.store.catalogue import RECORD_TABLES
 from curation.store.tables import APPEND_ONLY
 from schemas.errors import InvalidField, UnknownName
 from schemas.records import Tubelet
+from schemas.scores import Fault
 
 
 class TestMedia:
@@ -178,7 +179,9 @@ class TestScores:
     def test_the_newest_run_comes_most_suspect_first(self, filled, maker):
         a, b, c = filled.ids[:3]
         filled.add_scores([maker.score(a, 1.0)], run="r1")
-        said = {"wrong": 0.125, "kind": "ambiguous", "reason": "1 of 3 models says write, labelled read"}
+        bad = Fault(part="left_wrist", kind="stretched", times=2.4, frame=8, first=7, last=9, second=1.28, beside="left_elbow")
+        faults = (bad, Fault(part="box", kind="outside", times=0.6, frame=3, first=3, last=3))
+        said = {"wrong": 0.125, "kind": "ambiguous", "reason": "1 of 3 models says write, labelled read", "faults": faults}
         newest = [maker.score(a, 0.25), evolve(maker.score(b, 0.75), **said), maker.score(c, 0.75, loss=2.0)]
         assert filled.add_scores(newest, run="r2") == 3
         assert filled.add_scores(newest, run="r2") == 0

@@ -124,7 +124,7 @@ def test_a_newer_schema_is_refused(catalogue_url):
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
     engine.dispose()
-    with pytest.raises(WorkspaceError, match=r"newer curate \(schema 9999, this one knows 0003\); update curate"):
+    with pytest.raises(WorkspaceError, match=r"newer curate \(schema 9999, this one knows 0004\); update curate"):
         Catalogue.open(catalogue_url)
 
 

@@ -10,6 +10,7 @@
   const h = React.createElement;
   const PLUGIN = "@curate/review";
   const MAP = { openKey: "motion_map", colorField: "label.label" };
+  const MOST_FAULTS = 4;
   const VALUE_KEYS = "1234567890qwertyuiop";
   const ACTIONS = [
     { kind: "keep", key: "k", name: "Keep", colour: "#2e9e5b", help: "The label is right" },
@@ -164,6 +165,7 @@
     .cr-quiet { color: var(--fo-palette-text-secondary, #aaa); }
     .cr-note { padding: 6px 10px; border-radius: 6px; margin: 6px 0; background: #24462f; color: #c9f2d6; }
     .cr-note.many { background: #1e3a5c; color: #d3e6ff; } .cr-note.bad { background: #5c1e22; color: #ffd6d8; }
+    .cr-faults { border-left: 3px solid #ff2d55; padding: 2px 0 2px 10px; margin: 6px 0; }
     .cr video { display: block; width: 100%; border-radius: 6px; background: #111; }
     .cr-chip { display: inline-block; padding: 2px 10px; border-radius: 12px; font-weight: 600; white-space: nowrap; }
     .cr-says { display: flex; align-items: center; gap: 8px; flex-wrap: wrap; margin: 10px 0 2px; font-size: 16px; }
@@ -241,6 +243,15 @@
         left ? "You can stop here: at most 2 % of what is left is expected to be wrong." : "All labels are reviewed."));
   }
 
+  // Red in the picture, and named here; a long list is cut.
+  function Faults({ faults }) {
+    const more = faults.length - MOST_FAULTS;
+    return h("div", { className: "cr-faults", "data-cy": "cr-faults", title: faults.join("\n") },
+      h("b", null, "Cannot be right (red in the picture)"),
+      faults.slice(0, MOST_FAULTS).map((fault) => h("div", { key: fault }, fault)),
+      more > 0 && h("div", null, `and ${more} more`));
+  }
+
   function Card({ card, neighbours }) {
     const differs = card.suggested && card.suggested !== card.label;
     const where = [card.student, card.lesson, card.start != null && clock(card.start), `labelled by ${card.annotator}`].filter(Boolean).join(" · ");
@@ -251,6 +262,7 @@
         differs ? h(React.Fragment, null, h("span", { className: "cr-quiet" }, "looks like"), h(Chip, { id: card.suggested })) : card.suggested && h("span", { className: "cr-quiet" }, "the evidence agrees"),
         card.p_wrong != null && h("b", { style: { marginLeft: "auto" } }, `wrong with ${percent(card.p_wrong)}`)),
       h("div", { "data-cy": "cr-reason" }, card.trouble ? h("b", null, `${card.trouble}: `) : null, card.reason),
+      card.faults && card.faults.length > 0 && h(Faults, { faults: card.faults }),
       h("div", { className: "cr-quiet" }, where),
       card.verdict && h("div", { className: "cr-quiet" }, `${card.verdict} by ${card.curator}${card.original ? `; the annotator said ${card.original}` : ""}`),
       neighbours && neighbours.length > 0 && h(React.Fragment, null,
