@@ -37,6 +37,19 @@ def bundle_folder():
     return find_folder()
 
 
+@pytest.fixture(scope="session")
+def object_boxes(bundle_folder):
+    """The network of the detector ``ssd``; tests that need it are skipped with a reason where it cannot be had."""
+    from backends.people.bundles import find_bundle, pull_bundles
+    from schemas.errors import ModelError
+
+    try:
+        pull_bundles(extras=["object-boxes"])
+    except ModelError as error:
+        pytest.skip(f"no object detector: {error}")
+    return find_bundle("object-boxes")
+
+
 def make_pose(x=200.0, y=100.0, head=40.0, *, stands=False):
     """A frontal body: head around (x, y), shoulders one head below, hips three, knees and ankles far below if it stands."""
     pose = np.zeros((33, 4), np.float32)

@@ -11,6 +11,7 @@ DETECTORS = Registry(
     {
         "tiles": "backends.people.tiles:TileDetector",
         "faces": "backends.people.faces:FaceDetector",
+        "ssd": "backends.people.ssd:SsdDetector",
         "mediapipe-object": "backends.people.objects:ObjectDetector",
         "onnx": "backends.people.onnx:OnnxDetector",
     },

@@ -15,6 +15,7 @@ __all__ = [
     "find_heads",
     "find_torsos",
     "look_like_people",
+    "share_inside",
     "share_parts",
 ]
 
@@ -95,6 +96,14 @@ def compute_ious(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> NDArray[np.float
     shared = np.prod(np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None), axis=-1)
     areas = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1)
     result: NDArray[np.float64] = shared / np.maximum(areas - shared, 1e-9)
+    return result
+
+
+def share_inside(a_xyxy: NDArray[Any], b_xyxy: NDArray[Any]) -> NDArray[np.float64]:
+    """Return (N, M): how much of each box of (N, 4) lies in each of (M, 4), in [0, 1]."""
+    a, b = np.asarray(a_xyxy, np.float64)[:, None], np.asarray(b_xyxy, np.float64)[None]
+    shared = np.prod(np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None), axis=-1)
+    result: NDArray[np.float64] = shared / np.maximum(np.prod(a[..., 2:] - a[..., :2], axis=-1), 1e-9)
     return result
 
 

@@ -25,6 +25,12 @@ _POSE_HEAVY = Network(
     sha256="59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
     node_package="@mediapipe/pose@0.5.1675469404",
 )
+_BOXES = Network(
+    path="objectron_solution_packed_assets.data",
+    sha256="d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
+    node_package="@mediapipe/objectron@0.4.1675468480",
+    skip=184,
+)
 _LANDMARKS = ((1, 195), (1, 1), (1, 64, 64, 39), (1, 117))
 """Landmarks, whether a body is there, heatmaps, landmarks in metres; the mask of the body is not needed."""
 _PALM = Network(
@@ -127,12 +133,23 @@ There is no ``face_landmarker.task``: the wheel's face network gives 468 points,
 """
 
 EXTRAS: dict[str, Bundle] = {
-    "pose-landmarks-heavy": Bundle(
-        name="pose-landmarks-heavy",
-        file="pose_landmarks_heavy.tflite",
-        official=Official(path=_POSE_HEAVY.path, sha256=_POSE_HEAVY.sha256, store="mediapipe-assets"),
-        networks={"": _POSE_HEAVY},
-        outputs=_LANDMARKS,
+    bundle.name: bundle
+    for bundle in (
+        Bundle(
+            name="pose-landmarks-heavy",
+            file="pose_landmarks_heavy.tflite",
+            official=Official(path=_POSE_HEAVY.path, sha256=_POSE_HEAVY.sha256, store="mediapipe-assets"),
+            networks={"": _POSE_HEAVY},
+            outputs=_LANDMARKS,
+        ),
+        Bundle(
+            name="object-boxes",
+            file="object_boxes.tflite",
+            official=Official(
+                path="object_detection_ssd_mobilenetv2_oidv4_fp16.tflite", sha256=_BOXES.sha256, store="mediapipe-assets"
+            ),
+            networks={"": _BOXES},
+        ),
     )
 }
 """Bundles that nobody needs and that are made when they are asked for."""

@@ -21,7 +21,7 @@ from backends.people.bundles import find_bundle
 from backends.people.networks import THREADS, LiteNetwork, compute_sigmoid
 from backends.people.tflite_edit import make_dense, resize_dense
 
-__all__ = ["BODIES", "FACES", "DenseNetwork", "DenseSpec", "Finds", "blend_finds", "suppress_finds"]
+__all__ = ["BODIES", "FACES", "CanvasNetworks", "DenseNetwork", "DenseSpec", "Finds", "blend_finds", "fit_canvas", "suppress_finds"]
 
 _STEP = 32
 _MOST_PIXELS = 2.6e6
@@ -70,9 +70,7 @@ class DenseNetwork:
 
     def __init__(self, spec: DenseSpec) -> None:
         self.spec = spec
-        self._model = make_dense(find_bundle(spec.bundle).read_bytes())
-        self._threads = THREADS.get()
-        self._networks: OrderedDict[tuple[int, int], LiteNetwork] = OrderedDict()
+        self._networks = CanvasNetworks(find_bundle(spec.bundle).read_bytes())
 
     def find(self, image_rgb: NDArray[np.uint8], *, short: int, least: float, area: Area | None = None) -> Finds:
         """Return what scores at least `least`, best first, one find per place.
@@ -88,8 +86,8 @@ class DenseNetwork:
         left, top, right, bottom = area or (0, 0, width, height)
         largest = float(np.sqrt(_MOST_PIXELS / ((bottom - top) * (right - left))))
         zoom = min(short / min(height, width), largest, self.spec.most_zoom)
-        canvas = _fit(image_rgb[top:bottom, left:right], zoom)
-        maps = self._network(canvas.shape[:2]).run(canvas.astype(np.float32) / np.float32(127.5) - 1)
+        canvas = fit_canvas(image_rgb[top:bottom, left:right], zoom)
+        maps = self._networks.get(canvas.shape[:2]).run(canvas.astype(np.float32) / np.float32(127.5) - 1)
         parts = [self._decode(maps, canvas.shape[:2], stride, per_cell, least) for stride, per_cell in self.spec.strides]
         scores, middle, extent, points = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
         boxes = np.concatenate([middle - extent / 2, middle + extent / 2], axis=1)
@@ -111,8 +109,21 @@ class DenseNetwork:
         anchors = (np.column_stack([cells % columns, cells // columns]) + np.float32(0.5)) * np.float32(stride)
         return scores[chosen], values[:, 0] + anchors, values[:, 1], values[:, 2:] + anchors[:, None]
 
-    def _network(self, size: tuple[int, ...]) -> LiteNetwork:
-        """Return the network for a canvas (height, width); the sizes used last are kept."""
+    def close(self) -> None:
+        """Free the networks."""
+        self._networks.close()
+
+
+class CanvasNetworks:
+    """A convolutional detector laid out for canvases of any size; the sizes used last are kept. `close` frees them."""
+
+    def __init__(self, network: bytes) -> None:
+        self._model = make_dense(network)
+        self._threads = THREADS.get()
+        self._networks: OrderedDict[tuple[int, int], LiteNetwork] = OrderedDict()
+
+    def get(self, size: tuple[int, ...]) -> LiteNetwork:
+        """Return the network for a canvas (height, width)."""
         key = (size[0], size[1])
         if key not in self._networks:
             self._networks[key] = LiteNetwork(resize_dense(self._model, *key), threads=self._threads)
@@ -127,11 +138,17 @@ class DenseNetwork:
             self._networks.popitem()[1].close()
 
 
-def _fit(image: NDArray[np.uint8], zoom: float) -> NDArray[np.uint8]:
-    """Return the image enlarged by `zoom`, filled up with black at the right and at the bottom to whole steps of the network."""
+def fit_canvas(image: NDArray[np.uint8], zoom: float, *, least: int = _STEP) -> NDArray[np.uint8]:
+    """Return the image enlarged by `zoom`, filled up with black at the right and at the bottom to whole steps of the network.
+
+    Args:
+        image: (H, W, 3) uint8.
+        zoom: factor of its sides.
+        least: neither side of the canvas is shorter, px.
+    """
     import cv2
 
-    height, width = (max(_STEP, int(np.ceil(zoom * n / _STEP - 1e-6)) * _STEP) for n in image.shape[:2])
+    height, width = (_STEP * int(np.ceil(max(zoom * n, least) / _STEP - 1e-6)) for n in image.shape[:2])
     matrix = np.array([[zoom, 0, zoom / 2 - 0.5], [0, zoom, zoom / 2 - 0.5]])
     flags = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     canvas: NDArray[np.uint8] = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backends.people.body import compute_ious, find_heads, find_torsos
 from backends.people.regions import narrow_regions, region_from_points, regions_from_boxes, regions_from_faces
 
-__all__ = ["BodyPlace", "BoxPlace", "FacePlace", "Place"]
+__all__ = ["BodyPlace", "BoxPlace", "FacePlace", "PersonPlace", "Place"]
 
 _SAME_PLACE = 0.35
 _SAME_FACE = 0.6
@@ -23,6 +23,9 @@ _TALLEST_HEAD = 0.6
 _SAME_BOX = 0.7
 _HEAD_BY_FACE = 1.25
 """Diameter of a head by the side of its face box."""
+_LEAST_SEEN = 0.6
+_HEAD_BY_WIDTH, _HEAD_BY_HEIGHT = 0.42, 0.3
+_OVERLAPS, _NEARLY_SAME, _LEAST_FIT_CUT = 0.25, 0.6, 0.5
 Array = NDArray[np.float64]
 
 
@@ -63,6 +66,11 @@ class Place(Protocol):
         """Heads (K, 3) of other people that the detector has seen."""
         ...
 
+    @property
+    def box_alone(self) -> Array | None:
+        """The box (4,) px of a person that the detector is sure of even if no landmarks are found; None if it is not."""
+        ...
+
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
         """Whether a pose (33, 4) with its box (4,) is what the detector saw."""
         ...
@@ -80,6 +88,7 @@ class Place(Protocol):
 class BodyPlace:
     """A body: middle of the hips, point on the circle around it, middle of the shoulders, all (2,) px."""
 
+    box_alone: ClassVar[None] = None
     least: ClassVar[float] = 0.5
     score: float
     centre: Array
@@ -123,6 +132,7 @@ class BodyPlace:
 class FacePlace:
     """A face: its box (4,) px and the tip of its nose (2,) px."""
 
+    box_alone: ClassVar[None] = None
     least: ClassVar[float] = 0.3
     score: float
     box_xyxy: Array
@@ -192,9 +202,14 @@ class BoxPlace:
         return np.array([(x1 + x2) / 2, 0.75 * y1 + 0.25 * y2])
 
     @property
-    def head(self) -> None:
+    def head(self) -> Array | None:
         """Somewhere in the box."""
-        return
+        return None
+
+    @property
+    def box_alone(self) -> Array | None:
+        """Boxes of any network are no people without landmarks."""
+        return None
 
     def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
         """The head lies in the upper part of the box, and the body fills it: from head to hips, or all of it."""
@@ -212,3 +227,50 @@ class BoxPlace:
         """Whose box is nearly the same."""
         same: NDArray[np.bool_] = compute_ious(boxes_xyxy, self.box_xyxy[None])[:, 0] > _SAME_BOX
         return same
+
+
+@frozen(kw_only=True, eq=False)
+class PersonPlace(BoxPlace):
+    """A box (4,) px of a detector that sees people as they stand out from others.
+
+    `is_cut`: it ends at the frame's edge. `stands_alone`: the detector is sure enough for somebody of whom no landmarks are found.
+    """
+
+    is_cut: bool = False
+    stands_alone: bool = False
+
+    @property
+    def least(self) -> float:
+        """However sure the detector is: the landmark network must see a body well."""
+        return float(np.sqrt(self.score * _LEAST_SEEN))
+
+    @property
+    def box_alone(self) -> Array | None:
+        """The box, where the detector is sure enough."""
+        return self.box_xyxy if self.stands_alone else None
+
+    @property
+    def head(self) -> Array:
+        """As large as half the shoulders in the middle of the box's upper edge."""
+        x1, y1, x2, y2 = self.box_xyxy
+        size = min(_HEAD_BY_WIDTH * (x2 - x1), _HEAD_BY_HEIGHT * (y2 - y1))
+        return np.array([(x1 + x2) / 2, y1 + 0.55 * size, size])
+
+    def agrees(self, pose_px: NDArray[Any], box_xyxy: NDArray[Any]) -> bool:
+        """As any box; where it is cut off by the frame's edge, a body made up from what is left of it fits it worse."""
+        fits = super().agrees(pose_px, box_xyxy)
+        return fits and (not self.is_cut or self._overlap(box_xyxy[None])[0] >= _LEAST_FIT_CUT)
+
+    def belongs_to(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whose head is where it must be, and whose box overlaps; or whose box is nearly the same."""
+        heads, ious = find_heads(pose_px), self._overlap(boxes_xyxy)
+        near = np.linalg.norm(heads[:, :2] - self.head[:2], axis=1) < np.maximum(heads[:, 2], self.head[2])
+        theirs: NDArray[np.bool_] = (near & (ious > (_LEAST_FIT_CUT if self.is_cut else _OVERLAPS))) | (ious > _NEARLY_SAME)
+        return theirs
+
+    def may_show(self, pose_px: NDArray[Any], boxes_xyxy: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whose it is for certain."""
+        return self.belongs_to(pose_px, boxes_xyxy)
+
+    def _overlap(self, boxes_xyxy: NDArray[Any]) -> Array:
+        return compute_ious(boxes_xyxy, self.box_xyxy[None])[:, 0]

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.people.base import Area, Detections
-from backends.people.body import boxes_from_poses, compute_ious, compute_oks, share_parts
+from backends.people.body import boxes_from_poses, compute_ious, compute_oks, share_inside, share_parts
 from backends.people.places import Place
 from backends.people.pose import Poses
+from backends.people.regions import regions_from_boxes
 from backends.people.second_look import DOUBT, STEEPEST, Finding, SecondLook
 from backends.people.team import PoseTeam
 
@@ -26,6 +27,8 @@ _SURE, _SPECK = 0.55, 0.3
 _SAME_SIZE = 1.67
 _REFUSED = 0.05
 """Two places closer than this by their regions' side are one: half a face, as its region is ten faces high."""
+_SOME_OF_BODY, _SAME_ALONE = 0.25, 0.3
+"""A box that holds a quarter of a body with landmarks is that person, or the desk; two boxes of IoU 0.3 are one."""
 _AHEAD = 1
 """So many more places are under way than there are networks: the next one is at hand when one is done."""
 
@@ -71,6 +74,7 @@ class Search:
         self._boxes = boxes_from_poses(self._poses.pose_px, self._width, self._height)
         self._places: NDArray[np.float32] = np.zeros(len(self._poses.scores), np.float32)
         self._refused: list[NDArray[np.float64]] = []
+        self._alone: list[tuple[float, NDArray[np.float64]]] = []
 
     @property
     def _seen(self) -> NDArray[np.bool_]:
@@ -117,6 +121,8 @@ class Search:
         found = finding.body
         if found is None:
             self._refused.append(_describe(place))
+            if place.box_alone is not None:
+                self._alone.append((place.score, place.box_alone))
             return False
         doubles = self._find_doubles(found)
         self._places[doubles & ~self._seen] = place.score
@@ -136,18 +142,33 @@ class Search:
         return int(self._seen.sum())
 
     def result(self) -> Detections:
-        """Return the people seen, best first; a score is the geometric mean of the detector's and the landmark network's."""
+        """Return the people seen, best first; a score is the geometric mean of the detector's and the landmark network's.
+
+        After them those of whom the detector alone is sure: a box, its score, and no landmarks (NaN).
+        """
         seen = np.flatnonzero(self._seen)
         scores = np.sqrt(self._poses.scores[seen] * self._places[seen])
         best = np.argsort(-scores, kind="stable")
         poses = self._poses.take(seen[best])
+        alone = self._list_alone()
+        boxes = np.array([box for _, box in alone], np.float32).reshape(-1, 4)
+        nothing = np.full((len(alone), *poses.pose_px.shape[1:]), np.nan, np.float32)
         return Detections(
-            boxes_xyxy=self._boxes[seen[best]],
-            scores=scores[best],
-            pose_px=poses.pose_px,
-            regions=poses.regions,
-            world_m=poses.world_m,
+            boxes_xyxy=np.concatenate([self._boxes[seen[best]], boxes]),
+            scores=np.concatenate([scores[best], np.array([score for score, _ in alone])]),
+            pose_px=np.concatenate([poses.pose_px, nothing]),
+            regions=np.concatenate([poses.regions, regions_from_boxes(boxes)[1]]),
+            world_m=np.concatenate([poses.world_m, nothing[..., :3]]),
         )
+
+    def _list_alone(self) -> list[tuple[float, NDArray[np.float64]]]:
+        """Return score and box (4,) of those of whom no landmarks are found, best first, each once, and nobody who has some."""
+        kept: list[tuple[float, NDArray[np.float64]]] = []
+        for score, box in sorted(self._alone, key=lambda one: -one[0]):
+            known = share_inside(self._boxes, box[None])[:, 0].max(initial=0) >= _SOME_OF_BODY
+            if not known and not any(compute_ious(box[None], other[None])[0, 0] >= _SAME_ALONE for _, other in kept):
+                kept.append((score, box))
+        return kept
 
     def _find_again(self, place: Place) -> NDArray[np.bool_]:
         """Return whom (N,) known the place shows: both networks together are sure of them, and they are as large as they were."""

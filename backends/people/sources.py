@@ -55,7 +55,7 @@ class Official:
 class Network:
     """A ``.tflite`` file under ``mediapipe/modules`` of the wheel, its SHA-256, and its input: (pixel - mean) / std.
 
-    With `node_package` it is a file of that package for Node.js instead.
+    With `node_package` it is a file of that package for Node.js instead, or what follows the first `skip` bytes of it.
     """
 
     path: str
@@ -63,6 +63,7 @@ class Network:
     mean: float = 0.0
     std: float = 255.0
     node_package: str = field(default="", repr=False)
+    skip: int = field(default=0, repr=False)
 
 
 def fetch_official(official: Official) -> bytes | None:
@@ -131,7 +132,7 @@ def fetch_node_package(network: Network, folder: Path) -> bytes:
     try:
         with tarfile.open(packed[0]) as archive:
             stream = archive.extractfile(f"package/{network.path}")
-            data = b"" if stream is None else stream.read(_MAX_BYTES)
+            data = b"" if stream is None else stream.read(_MAX_BYTES)[network.skip :]
     except (KeyError, OSError, tarfile.TarError) as error:
         raise ModelError(packed[0].name, f"cannot read {network.path}: {error}") from error
     return _check(network, data, packed[0].name)

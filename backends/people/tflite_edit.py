@@ -96,7 +96,7 @@ def keep_outputs(network: bytes, shapes: set[tuple[int, ...]]) -> bytes:
     return bytes(builder.Output())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def make_dense(network: bytes) -> bytes:
     """Return a convolutional network whose outputs are the maps that it used to reshape and join; `resize_dense` changes its size.
 

@@ -22,7 +22,10 @@ def models() -> None:
 @models.command()
 @click.option("--offline-only", is_flag=True, help="Leave MediaPipe's own addresses alone; build from the package indexes only.")
 @click.option(
-    "--extra", "extras", multiple=True, help="A bundle that is not needed, too: pose-landmarks-heavy (needs npm where offline)."
+    "--extra",
+    "extras",
+    multiple=True,
+    help="A bundle that is not needed, too: object-boxes, pose-landmarks-heavy (need npm where offline).",
 )
 @json_option
 def pull(*, offline_only: bool, extras: tuple[str, ...], as_json: bool) -> None:

@@ -32,7 +32,7 @@ __all__ = ["propose"]
 )
 @click.option("--fps", type=click.FloatRange(0, 240, min_open=True), help="Sampled frames per second [default: 6].")
 @click.option("--window", type=click.FloatRange(0, 60, min_open=True), help="Seconds per task of a video [default: 2].")
-@click.option("--detector", help="Who finds people: tiles, faces, or, with a network, onnx or mediapipe-object [default: tiles].")
+@click.option("--detector", help="Who finds people: tiles, faces, ssd or, with a network, onnx, mediapipe-object [default: tiles].")
 @click.option("--network", type=click.Path(dir_okay=False), help="File of that network.")
 @click.option("--network-sha256", help="SHA-256 of that file.")
 @click.option("--network-confidence", type=click.FloatRange(0, 1), help="A box counts from here on [default: 0.3].")

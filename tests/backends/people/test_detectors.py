@@ -48,6 +48,8 @@ def export_person(folder):
 @pytest.fixture(params=list(DETECTORS))
 def make(request, tmp_path):
     """Return a function that opens the detector."""
+    if request.param == "ssd":
+        request.getfixturevalue("object_boxes")
     networks = {"onnx": export_person, "mediapipe-object": lambda folder: make_object_network(folder, [PERSON])}
     network = name_file(networks[request.param](tmp_path)) if request.param in networks else None
     return lambda: open_detector(request.param, network)
