@@ -52,8 +52,8 @@ def bench_quality(*, rounds: int, seed: int = 0, detectors: tuple[str, ...] = ()
 
     `rounds` is the number of lessons per size, each of another class and light; the spread is that of the lessons. Two matches are
     counted: by box (IoU of 0.5) or by head and shoulders, see `curation.render.measure.measure_people`; and by box alone. Whatever
-    misses fewest is held against what is wanted of a size. Seconds are CPU: of a frame, detections among them; of the first detection
-    in a lesson; and of one in the same frame that is given everybody whom the first one found.
+    misses fewest is held against what is wanted of a size. Seconds are CPU: of a frame, detections among them; of the first
+    detection in a lesson; and of one in the same frame that is given everybody whom the first one found.
 
     Beside them the PCK that the full landmark network reaches where it is told everybody's true place, all others painted over.
     Those whom no detector finds are among them, so PCK of those found may be higher.
@@ -68,7 +68,8 @@ def bench_quality(*, rounds: int, seed: int = 0, detectors: tuple[str, ...] = ()
                 data[f"{room.students} students, {name}"] = of_room.to_dict()
             told = data[f"{room.students} students, told where"] = {"pck": _measure_told(clips)}
             rows.append(f"{'':<43}the full landmark network, told the true places: PCK@0.2 {told['pck']:.3f}")
-            missed += min([_list_missed(room, name, f.loose) for name, f in found.items()], key=lambda names: len(names))
+            fewest = min((_list_missed(room, name, of_room.loose) for name, of_room in found.items()), key=len)
+            missed += fewest
     line = f"quality: {rounds} rendered lessons of {_SECONDS:g} s, {_FPS:g} frames a second, per size, {len(missed)} figures missed"
     return BenchResult(rows=tuple(rows), line=line, data=data, missed=tuple(missed))
 
