@@ -4,169 +4,215 @@ Two graph networks (`backends.behaviour.graph`: joints, bones and motions) that 
 in one cycle, and extremely randomised trees on what a sequence is in sum (`backends.behaviour.forest`): on some hundred noisy
 sequences the two kinds err on different samples. The second network and a small forest do without about a fifth of the sequences,
 as whole groups; there the weights of the average and the temperature (C. Guo et al., 2017) are found.
+
+Sequences of MediaPipe's 33 landmarks may go on from networks trained on rendered lessons (`backends.behaviour.start`): all
+layers are trained on, the last one is new (J. Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014,
+fine-tuned). What is held out decides: one network from there and one from scratch do without it, and the others are trained as the
+one with the lower cross-entropy there was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Self, cast
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from backends.base import EpochReport, Progress
 from backends.behaviour.augment import augment_strongly
 from backends.behaviour.bones import find_parents
 from backends.behaviour.common import check_training, encode_labels
+from backends.behaviour.ensemble import PoseEnsemble, Weighing, weigh
 from backends.behaviour.forest import Forest, choose_pairs, count_summaries, grow_forest, summarise
 from backends.behaviour.graph import PoseGraph
-from backends.behaviour.graph_stack import GraphStack
-from backends.behaviour.network import NetworkModel, PoseNetwork, standardise
+from backends.behaviour.network import NetworkModel, standardise
 from backends.behaviour.normalise import check_poses
-from backends.calibration import fit_temperature
+from backends.behaviour.start import START, Start, fits_start, load_start
 from backends.training import TrainingPlan, choose_validation, isolate_random, train_classifier
 from schemas.sequences import SequenceSet
 
-__all__ = ["Default", "PoseEnsemble"]
+__all__ = ["Default"]
 
 _N_TREES, _N_TREES_HELD = 150, 80
-_WEIGHTS = (0.4, 0.5, 0.6, 0.7, 0.8)
-"""Shares of the networks in the average that are tried; the trees have the rest."""
-_SAMPLES_TO_SEE = 28_000
-"""A network is trained for about so many samples, in 25 to 80 epochs."""
+_SAMPLES_TO_SEE, _SAMPLES_FROM_START = 28_000, 13_000
+"""A network is trained for about so many samples, in 25 to 80 epochs; from the start in 15 to 40."""
+_LR_FROM_START = 0.25
+"""Of the plan's rate: what the start knows is to be kept."""
 _TURN = 0.6
 """In radians, about the vertical axis, where depth was measured and not guessed."""
 _CHUNK = 512
 
 
-class PoseEnsemble(PoseNetwork):
-    """Networks and, once they are grown, trees: (B, T, V, F) features to (B, K) logarithms of calibrated probabilities."""
+@frozen(kw_only=True, eq=False)
+class _Data:
+    """What one `fit` trains on; `held` (N,) is what the last network of a kind does without."""
 
-    pairs: Tensor
-    weight: Tensor
-    temperature: Tensor
+    features: Tensor
+    flat: NDArray[np.float32]
+    label: NDArray[np.int64]
+    held: NDArray[np.bool_]
+    parents: list[int]
+    start: Start | None
+    seed: int
+    progress: Progress | None
 
-    def __init__(self, members: Sequence[PoseGraph], forest: Forest | None, pairs: NDArray[np.int64]) -> None:
-        super().__init__(0)
-        self.members, self.forest = nn.ModuleList(members), forest
-        self.n_dims = members[0].n_dims
-        self.n_embedded = sum(member.n_embedded for member in members)
-        self.register_buffer("pairs", torch.from_numpy(pairs), persistent=False)
-        self.register_buffer("weight", torch.tensor(1.0 if forest is None else 0.6))
-        self.register_buffer("temperature", torch.tensor(1.0))
-        self._stack: GraphStack | None = None
-        self.register_load_state_dict_post_hook(_freeze)  # type: ignore[no-untyped-call]
+    @property
+    def can_judge(self) -> bool:
+        """Whether something is held out, and something to learn is left."""
+        return bool(self.held.any()) and len(set(self.label[~self.held].tolist())) > 1
 
-    def freeze(self) -> Self:
-        """Lay the networks side by side: from now on they answer in less time, and do not see later changes of their weights."""
-        self._stack = GraphStack([cast("PoseGraph", member) for member in self.members])
-        return self
-
-    def embed(self, features: Tensor) -> Tensor:
-        """Return what the networks pool over time, side by side."""
-        return torch.cat([cast("PoseGraph", member).embed(features) for member in self.members], dim=1)
-
-    def ask_networks(self, features: Tensor) -> Tensor:
-        """Return the mean (B, K) of the networks' probabilities."""
-        if self._stack is not None:
-            return self._stack.ask(features)
-        return torch.stack([torch.softmax(member(features), dim=1) for member in self.members]).mean(dim=0)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits."""
-        probs = self.ask_networks(features)
-        if self.forest is not None:
-            probs = self.weight * probs + (1 - self.weight) * self.forest(summarise(features, self.pairs, self.n_dims))
-        return torch.log(probs.clamp(min=1e-6)) / self.temperature
-
-
-def _freeze(network: nn.Module, _: object) -> None:
-    cast("PoseEnsemble", network).freeze()
+    def list_kinds(self) -> list[bool]:
+        """Return what is to be tried: False = from scratch, True = from the start."""
+        if self.start is None:
+            return [False]
+        return [False, True] if self.can_judge else [True]
 
 
 class Default(NetworkModel):
-    """See the module. `plan` sets the training of each network but for its epochs, which depend on how many sequences there are."""
+    """See the module.
+
+    Args:
+        mirror: see `NetworkModel`.
+        plan: how each network is trained; 0 epochs = as many as suit the number of sequences.
+        n_members: networks.
+        start: folder of a start (`backends.behaviour.start`) for sequences of 33 landmarks; None = always from scratch.
+    """
 
     name = "default"
 
-    def __init__(self, *, mirror: bool = True, plan: TrainingPlan | None = None, n_members: int = 2) -> None:
+    def __init__(
+        self, *, mirror: bool = True, plan: TrainingPlan | None = None, n_members: int = 2, start: str | Path | None = START
+    ) -> None:
         cycle = TrainingPlan(schedule="one-cycle", lr=4e-3, decay=0.02, val_share=0.2, epochs=0)
         super().__init__(mirror=mirror, plan=plan or cycle)
-        self.n_members = n_members
+        self.n_members, self.start = n_members, start
+        self._done = 0
 
     def fit(
         self, sequences: SequenceSet, *, classes: Sequence[str] | None = None, seed: int = 0, progress: Progress | None = None
     ) -> Self:
-        """Train from scratch. See `BehaviourModel.fit`."""
+        """Train. See `BehaviourModel.fit`.
+
+        Raises:
+            ModelError: if the start is to be used and was changed.
+        """
         self.classes, usable = check_training(sequences, classes)
         pose = check_poses(sequences.pose)[usable]
         label, group = encode_labels(sequences.label[usable], self.classes), sequences.group[usable]
         self._configure(pose)
         features = self._prepare(pose)
-        self._config["parents"] = self._find_bones(features, sequences.skeleton)
-        held = choose_validation(label, group, share=self.plan.val_share, seed=seed)
-        members: list[PoseGraph] = []
-        for number in range(self.n_members):
-            rows = ~held if number == self.n_members - 1 else np.ones_like(held)
-            members.append(self._train_member(features, label, rows, members, seed + 100 * number, progress))
-        self._finish(members, features, label, held, seed)
+        wanted = self.start is not None and fits_start(pose.shape[2], sequences.skeleton)
+        data = _Data(
+            features=features,
+            flat=self._summarise(features),
+            label=label,
+            held=choose_validation(label, group, share=self.plan.val_share, seed=seed),
+            parents=self._find_bones(features, sequences.skeleton),
+            start=load_start(self.start) if wanted and self.start is not None else None,
+            seed=seed,
+            progress=progress,
+        )
+        return self._fit(data)
+
+    def _fit(self, data: _Data) -> Self:
+        """Train the last network of each kind, weigh it on what is held out, and train the others as the better one was."""
+        self._done = 0
+        kinds = data.list_kinds()
+        last = [self._train_member(data, self.n_members - 1, [], begun) for begun in kinds]
+        found = self._judge(data, last)
+        best = int(np.argmin([weighing.loss for weighing in found])) if found else 0
+        members = [last[best]]
+        for number in range(self.n_members - 1):
+            members.insert(number, self._train_member(data, number, members, kinds[best]))
+        if kinds[best] and data.start is not None:
+            self._config["start"] = data.start.version
+        self._finish(data, members, found[best] if found else None)
         return self
 
-    def _train_member(
-        self,
-        features: Tensor,
-        label: NDArray[np.int64],
-        rows: NDArray[np.bool_],
-        before: list[PoseGraph],
-        seed: int,
-        progress: Progress | None,
-    ) -> PoseGraph:
-        """Train one more network on `rows`; while it is trained, the model that reports show is the networks so far."""
-        epochs = self.plan.epochs or int(np.clip(round(_SAMPLES_TO_SEE / rows.sum()), 25, 80))
-        done, total, mirror = len(before) * epochs, self.n_members * epochs, self._find_mirror()
+    def _train_member(self, data: _Data, number: int, before: Sequence[PoseGraph], begun: bool) -> PoseGraph:
+        """Train one more network, `begun` or from scratch; while it is, the model that reports show is the networks so far."""
+        rows = ~data.held if number == self.n_members - 1 else np.ones_like(data.held)
+        epochs = self._count_epochs(int(rows.sum()), begun)
+        done, total, mirror = self._done, self._count_all_epochs(data), self._find_mirror()
         chosen, turn = torch.from_numpy(rows), _TURN if self._config["n_channels"] == 3 else 0.0
 
         def report(epoch: int, train_loss: float, val_loss: float | None) -> None:
-            if progress is not None:
-                progress(EpochReport(epoch=done + epoch, n_epochs=total, train_loss=train_loss, val_loss=val_loss, model=self))
+            if data.progress is not None:
+                at = EpochReport(epoch=done + epoch, n_epochs=total, train_loss=train_loss, val_loss=val_loss, model=self)
+                data.progress(at)
 
-        with isolate_random(seed) as generator:
-            member = self._make_member()
+        with isolate_random(data.seed + 100 * number) as generator:
+            member = self._begin(data, number, data.features[chosen], begun)
             self._network = PoseEnsemble([*before, member], None, self._pairs()).eval()
-            standardise(member, features[chosen])
             self.history = train_classifier(
                 member,
-                (features[chosen], torch.from_numpy(label)[chosen]),
+                (data.features[chosen], torch.from_numpy(data.label)[chosen]),
                 None,
-                plan=evolve(self.plan, epochs=epochs),
+                plan=evolve(self.plan, epochs=epochs, lr=self.plan.lr * (_LR_FROM_START if begun else 1.0)),
                 generator=generator,
                 augment=partial(augment_strongly, n_dims=self._n_dims, turn=turn, mirror=mirror),
                 on_epoch=report,
             )
+        self._done += epochs
         return member
 
-    def _finish(
-        self, members: list[PoseGraph], features: Tensor, label: NDArray[np.int64], held: NDArray[np.bool_], seed: int
-    ) -> None:
-        """Grow the trees, then weigh and calibrate on what the last network has not seen."""
+    def _begin(self, data: _Data, number: int, features: Tensor, begun: bool) -> PoseGraph:
+        """Return an untrained network, or one that goes on from the start."""
+        nodes = self._config["nodes"]
+        if not begun or data.start is None:
+            self._config["parents"] = data.parents
+            member = self._make_member()
+            standardise(member, features)
+            return member
+        self._config["parents"] = data.start.cut_parents(nodes)
+        member = self._make_member()
+        data.start.fill(member, nodes, number)
+        return member
+
+    def _count_epochs(self, n: int, begun: bool) -> int:
+        samples, least, most = (_SAMPLES_FROM_START, 15, 40) if begun else (_SAMPLES_TO_SEE, 25, 80)
+        return self.plan.epochs or int(np.clip(round(samples / n), least, most))
+
+    def _count_all_epochs(self, data: _Data) -> int:
+        """Return how many epochs there are at most."""
+        whole, part = len(data.label), int((~data.held).sum())
+        scratch, begun = ([self._count_epochs(n, kind) for n in (part, whole)] for kind in (False, True))
+        kinds = [begun if kind else scratch for kind in data.list_kinds()]
+        return sum(counts[0] for counts in kinds) + (self.n_members - 1) * max(counts[1] for counts in kinds)
+
+    def _judge(self, data: _Data, networks: Sequence[PoseGraph]) -> list[Weighing]:
+        """Weigh each network and trees, none of which has seen what is held out; nothing where nothing is."""
+        if not data.can_judge:
+            return []
+        flat, label, rows = data.flat, data.label, ~data.held
+        forest, _ = grow_forest(flat[rows], label[rows], n_classes=len(self.classes), n_trees=_N_TREES_HELD, seed=data.seed)
+        asked = data.features[torch.from_numpy(data.held)]
         with torch.no_grad():
-            pairs = torch.from_numpy(self._pairs())
-            batches = [features[i : i + _CHUNK] for i in range(0, len(features), _CHUNK)]
-            flat = torch.cat([summarise(batch, pairs, self._n_dims) for batch in batches]).numpy()
-            forest, self._config["trees"] = grow_forest(flat, label, n_classes=len(self.classes), n_trees=_N_TREES, seed=seed)
-            network = PoseEnsemble(members, forest, self._pairs()).eval()
-            if held.any() and len(set(label[~held].tolist())) > 1:
-                small, _ = grow_forest(flat[~held], label[~held], n_classes=len(self.classes), n_trees=_N_TREES_HELD, seed=seed)
-                said = PoseEnsemble(members[-1:], None, self._pairs()).eval().ask_networks(features[torch.from_numpy(held)]).numpy()
-                grown = small(torch.from_numpy(flat[held])).numpy()
-                weight, temperature = _weigh(said, grown, label[held])
-                network.weight.fill_(weight)
-                network.temperature.fill_(temperature)
+            grown = forest(torch.from_numpy(flat[data.held])).numpy()
+            ask = [PoseEnsemble([network], None, self._pairs()).eval().ask_networks for network in networks]
+            return [weigh(said(asked).numpy(), grown, label[data.held]) for said in ask]
+
+    def _finish(self, data: _Data, members: Sequence[PoseGraph], found: Weighing | None) -> None:
+        """Grow the trees and put all together."""
+        n_classes = len(self.classes)
+        forest, self._config["trees"] = grow_forest(data.flat, data.label, n_classes=n_classes, n_trees=_N_TREES, seed=data.seed)
+        network = PoseEnsemble(members, forest, self._pairs()).eval()
+        if found is not None:
+            network.weight.fill_(found.weight)
+            network.temperature.fill_(found.temperature)
         self._network = network.freeze()
+
+    def _summarise(self, features: Tensor) -> NDArray[np.float32]:
+        pairs, batches = torch.from_numpy(self._pairs()), features.split(_CHUNK)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            flat: NDArray[np.float32] = torch.cat([summarise(batch, pairs, self._n_dims) for batch in batches]).numpy()
+        return flat
 
     @property
     def _n_dims(self) -> int:
@@ -216,17 +262,3 @@ class Default(NetworkModel):
         n_read = count_summaries(n_nodes, n_features, self._n_dims)
         forest = Forest(**self._config["trees"], n_classes=n_classes, n_inputs=n_read)
         return PoseEnsemble([self._make_member() for _ in range(self.n_members)], forest, self._pairs())
-
-
-def _weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the share of the networks with the least cross-entropy on held-out groups, and the temperature of that average."""
-    rows = np.arange(len(label))
-
-    def mix(weight: float) -> NDArray[np.float64]:
-        probs = np.maximum(weight * said.astype(np.float64) + (1 - weight) * grown, 1e-6)
-        mixed: NDArray[np.float64] = probs / probs.sum(axis=1, keepdims=True)
-        return mixed
-
-    losses = [-np.log(mix(weight)[rows, label]).mean() for weight in _WEIGHTS]
-    best = _WEIGHTS[int(np.argmin(losses))]
-    return best, fit_temperature(mix(best), label)

@@ -17,12 +17,12 @@ from backends.behaviour.bones import spread_over_bones
 from backends.behaviour.network import PoseNetwork
 from backends.behaviour.tcn import DilatedBlock, TimeConv
 
-__all__ = ["BONE_WEIGHT", "LONG", "MARK_WEIGHT", "OTHER_WEIGHT", "STEP_WEIGHT", "PoseGraph"]
+__all__ = ["BONE_WEIGHT", "LONG", "MARK_WEIGHT", "NOISY_DEPTH", "OTHER_WEIGHT", "STEP_WEIGHT", "PoseGraph"]
 
 BONE_WEIGHT, OTHER_WEIGHT, MARK_WEIGHT = 2.0, 0.2, 0.2
 STEP_WEIGHT = 5.0
 """Motions from frame to frame are small beside positions."""
-_NOISY_DEPTH = 0.2
+NOISY_DEPTH = 0.2
 """Depth from one camera is the noisiest coordinate: it counts a fifth."""
 LONG = 20
 """From so many frames on, every two are pooled."""
@@ -51,7 +51,7 @@ class PoseGraph(PoseNetwork):
         self.register_buffer("parents", torch.tensor(list(parents)), persistent=False)
         self.register_buffer("spread", torch.from_numpy(spread_over_bones(np.array(parents))), persistent=False)
         weigh = torch.ones(n_dims)
-        weigh[2:] = _NOISY_DEPTH if n_features - 1 > n_dims else 1.0
+        weigh[2:] = NOISY_DEPTH if n_features - 1 > n_dims else 1.0
         self.register_buffer("weigh", weigh, persistent=False)
         n_streams = 3 * n_dims + n_features - n_dims
         self.learned = nn.Parameter(torch.zeros(n_nodes, n_nodes))

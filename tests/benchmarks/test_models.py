@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from curation.benchmarks.models import Run, count_parameters, describe_models, measure_latency, measure_model, split_lessons
+from curation.benchmarks.models import (
+    SCRATCH,
+    Run,
+    count_parameters,
+    describe_models,
+    measure_latency,
+    measure_model,
+    split_lessons,
+)
 
 
 def run(f1, **other):
@@ -48,6 +56,14 @@ def test_the_table_names_what_is_missed():
     assert result.line == "models on rendered lessons, 2 rounds: best default with macro-F1 0.870"
     assert "0.810 ± 0.127" in result.rows[1]
     assert result.data["three"][0]["random_f1"] is None
+
+
+def test_the_same_model_without_its_start_is_no_rival_and_the_table_says_what_differs():
+    result = describe_models({"tcn": [run(0.90)], "default": [run(0.95)], SCRATCH: [run(0.94)]}, [])
+    assert result.missed == ()
+    assert "default, scratch" in result.rows[3]
+    assert "trained on other rendered lessons" in result.rows[-1]
+    assert "other rendered lessons" not in "".join(describe_models({"tcn": [run(0.90)]}, []).rows)
 
 
 @pytest.mark.parametrize("values", [[0.5], [np.nan, 0.5]])

@@ -11,6 +11,7 @@ from backends.behaviour.default import Default
 from backends.behaviour.forest import choose_pairs, count_summaries, grow_forest, summarise
 from backends.behaviour.graph import PoseGraph
 from backends.behaviour.graph_stack import GraphStack
+from backends.behaviour.start import START
 from backends.training import TrainingPlan
 from schemas.errors import InvalidField, ModelError
 
@@ -179,13 +180,14 @@ def test_a_sequence_of_one_frame_and_a_track_never_seen(trained, motions):
         trained.predict_proba(motions.pose[:, :, :13])
 
 
-def test_progress_counts_through_all_networks(motions):
+@pytest.mark.parametrize(("start", "n_epochs"), [(None, 8), (START, 12)], ids=["scratch", "start"])
+def test_progress_counts_through_all_networks(motions, start, n_epochs):
     seen = []
-    Default(plan=SHORT).fit(
+    Default(plan=SHORT, start=start).fit(
         motions, progress=lambda r: seen.append((r.epoch, r.n_epochs, r.model.predict_proba(motions.pose[:1]).shape))
     )
-    assert [epoch for epoch, _, _ in seen] == list(range(1, 9))
-    assert {(n, shape) for _, n, shape in seen} == {(8, (1, 8))}
+    assert [epoch for epoch, _, _ in seen] == list(range(1, n_epochs + 1))
+    assert {(n, shape) for _, n, shape in seen} == {(n_epochs, (1, 8))}
 
 
 def test_sides_are_not_swapped_where_the_classes_name_them(motions):
