@@ -135,8 +135,11 @@ class PersonTracker(Protocol):
     needs_every_frame: ClassVar[bool]
     """Whether people have to be detected in every frame, since the tracker cannot see by itself."""
 
-    def carry(self, index: int, seconds: float, look: Look) -> None:
-        """Go on to a frame. `look` is the landmark network on it: regions (N, 4), and what to paint over in each → poses."""
+    def carry(self, index: int, seconds: float, look: Look, image_rgb: NDArray[np.uint8] | None = None) -> None:
+        """Go on to a frame. `look` is the landmark network on it: regions (N, 4), and what to paint over in each → poses.
+
+        Whoever has not moved need not be looked at, if the frame `image_rgb` (H, W, 3) uint8 is given, too.
+        """
         ...
 
     def join(self, index: int, seconds: float, found: Poses, area: Area | None = None) -> int:

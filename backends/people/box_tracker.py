@@ -54,7 +54,7 @@ class BoxTracker(ABC):
     def _open(self, **settings: Any) -> Any:
         """Return the library's tracker."""
 
-    def carry(self, index: int, seconds: float, look: Look) -> None:
+    def carry(self, index: int, seconds: float, look: Look, image_rgb: NDArray[np.uint8] | None = None) -> None:
         """Go on to a frame; nobody is looked at."""
         self._n_frames += 1
         self._looked = [*((i, t) for i, t in self._looked if seconds - t <= self._lost_after), (index, seconds)]

@@ -24,7 +24,7 @@ from schemas.checks import check_range
 
 __all__ = ["PIPELINE", "Following", "PeopleFinder"]
 
-PIPELINE = "blazepose-tiles/11"
+PIPELINE = "blazepose-tiles/12"
 """Name and version of detector and tracker; changes whenever the same video would give other tracks."""
 
 _LEAST_FRAMES = 3
@@ -138,7 +138,7 @@ class Following:
         """Look at the next frame; see `PeopleFinder.process`."""
         check_image(image)
         tracker = self._tracker = self._tracker or self._make_tracker(image.shape[1], image.shape[0])
-        tracker.carry(index, seconds, partial(self._team.estimate_regions, image))
+        tracker.carry(index, seconds, partial(self._team.estimate_regions, image), image)
         stirred = self._stir.find(image, tracker.find_covered())
         self._stirred = self._stirred if stirred is None else stirred
         if tracker.needs_every_frame or self._schedule.is_due(seconds):

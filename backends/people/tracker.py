@@ -27,6 +27,7 @@ from backends.people.live import SURE, Live, continue_tracks
 from backends.people.pose import Poses
 from backends.people.regions import narrow_regions
 from backends.people.search import find_doubles
+from backends.people.still import Still
 from backends.people.trace_back import trace_back
 
 if TYPE_CHECKING:
@@ -72,20 +73,23 @@ class Tracker:
         self._away: list[Live] = []
         self._ended: list[Live] = []
         self._looked: list[tuple[int, float]] = []
+        self._still = Still()
         self._next = 0
         self.n_frames = 0
         self._now = 0
 
-    def carry(self, index: int, seconds: float, look: Look) -> None:
+    def carry(self, index: int, seconds: float, look: Look, image_rgb: NDArray[np.uint8] | None = None) -> None:
         """Follow the tracks into the next frame; one whose pose is no person or has jumped away is not seen in it.
 
         A track that is not found where its landmarks point to is looked for once more by its upper body alone. Who was out of sight
-        before, for up to half a minute, is looked for where they were, ever more rarely, and never takes another's body.
+        before, for up to half a minute, is looked for where they were, ever more rarely, and never takes another's body. Whoever
+        has not moved since the last look, a moment ago, is where they were, in the same pose.
 
         Args:
             index: of the frame.
             seconds: of the frame.
             look: the landmark network on this frame: regions (N, 4), and who is to be painted over in each of them → poses.
+            image_rgb: the frame (H, W, 3) uint8; None = everybody is looked at.
         """
         self.n_frames += 1
         self._now = index
@@ -93,7 +97,12 @@ class Tracker:
         tracks = [track for track in [*self._live, *self._away] if seconds >= track.next_look]
         regions = self._regions(tracks)
         covers = self._cover(tracks, regions)
-        astray = self._follow(index, seconds, tracks, look(regions, covers))
+        still: NDArray[np.bool_] = np.zeros(len(tracks), bool)
+        if image_rgb is not None:
+            still = self._still.find(image_rgb, seconds, tracks, covers, regions[:, 2])
+        astray = self._follow(index, seconds, tracks, _look_at_others(tracks, regions, covers, still, look))
+        if image_rgb is not None:
+            self._still.note(index)
         if astray:
             shoulders = find_torsos(np.stack([track.pose for track in astray]))[:, :2]
             narrow = narrow_regions(self._regions(astray), shoulders)
@@ -316,6 +325,23 @@ class Tracker:
         self._live = [track for track in self._live if seconds - track.seen_at <= self._lost_after]
         self._ended += [track for track in self._away if seconds - track.seen_at > _FORGOTTEN_AFTER]
         self._away = [track for track in self._away if seconds - track.seen_at <= _FORGOTTEN_AFTER]
+
+
+def _look_at_others(
+    tracks: Sequence[Live], regions: NDArray[np.float64], covers: Sequence[Cover], still: NDArray[np.bool_], look: Look
+) -> Poses:
+    """Return the poses of N tracks in a frame, those that are `still` (N,) as they were; nobody is looked at for them."""
+    rows, kept = np.flatnonzero(~still), [track for track, is_still in zip(tracks, still, strict=True) if is_still]
+    poses = look(regions[rows], [covers[i] for i in rows])
+    if not kept:
+        return poses
+    as_before = Poses(
+        pose_px=np.stack([track.pose for track in kept]),
+        scores=np.array([track.scores[-1] for track in kept], np.float32),
+        regions=regions[still],
+        world_m=np.stack([track.worlds[-1] for track in kept]),
+    )
+    return Poses.join([poses, as_before]).take(np.argsort(np.concatenate([rows, np.flatnonzero(still)])))
 
 
 def _lies_in(area: Area, box_xyxy: NDArray[np.float32]) -> bool:
