@@ -49,28 +49,27 @@ def run_crew(
     Raises:
         CurationError: if the stage cannot be set up, or workers die before they are ready.
     """
-    desk = _Desk(len(tasks))
+    desk = _Desk(tasks)
     crew: dict[W, int | None] = {}
     try:
         while desk.n_open:
             while len(crew) < min(size, desk.n_open):
                 crew[hire()] = _STARTING
             for worker in [worker for worker, task in crew.items() if task is None]:
-                index = desk.take()
-                if index is not None:
-                    crew[worker] = index
-                    worker.give(tasks[index])
-                    yield Begun(index=index)
+                yield from desk.employ(worker, crew)
             for worker in wait(list(crew)):
                 kind, content = worker.receive()
                 event = desk.hear(crew[worker], kind, content)
+                begun: list[Begun] = []
                 if kind is Message.LOST:
                     del crew[worker]
                     worker.stop()
                 elif kind is not Message.STEP:
                     crew[worker] = None
+                    begun = desk.employ(worker, crew)  # now: what the reader does with the end of a task takes a while
                 if event is not None:
                     yield event
+                yield from begun
     finally:
         for worker in crew:
             worker.stop()
@@ -79,15 +78,20 @@ def run_crew(
 class _Desk:
     """Which tasks wait, how many are open, and how often a task has taken its worker down."""
 
-    def __init__(self, n_tasks: int) -> None:
-        self.n_open = n_tasks
-        self._waiting = deque(range(n_tasks))
-        self._deaths = [0] * n_tasks
+    def __init__(self, tasks: Sequence[Any]) -> None:
+        self.n_open = len(tasks)
+        self._tasks = tasks
+        self._waiting = deque(range(len(tasks)))
+        self._deaths = [0] * len(tasks)
         self._stillborn = 0
 
-    def take(self) -> int | None:
-        """Return the next task to hand out, or None if there is none."""
-        return self._waiting.popleft() if self._waiting else None
+    def employ(self, worker: W, crew: dict[W, int | None]) -> list[Begun]:
+        """Give a worker the next task, if there is one; return what is to be told of it."""
+        if not self._waiting:
+            return []
+        crew[worker] = index = self._waiting.popleft()
+        worker.give(self._tasks[index])
+        return [Begun(index=index)]
 
     def hear(self, index: int | None, kind: Message, content: Any) -> Event | None:
         """Return what a worker's message means for its task."""

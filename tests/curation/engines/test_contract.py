@@ -112,6 +112,18 @@ def test_a_worker_is_at_most_one_step_ahead_of_a_slow_reader(run, tmp_path):
     events.close()
 
 
+def test_the_next_task_is_worked_on_while_the_end_of_the_last_is_dealt_with(run, tmp_path):
+    events = run([1, 7], workers=1)
+    while not isinstance(next(events), Ended):
+        pass
+    start = time.monotonic()
+    while not list(tmp_path.glob("seen-7-*")):
+        assert time.monotonic() - start < 15
+        time.sleep(0.05)
+    assert next(events) == Begun(index=1)
+    events.close()
+
+
 def test_a_stage_that_cannot_be_set_up_is_one_clear_error(run):
     with pytest.raises(CurationError, match=r"^models: are not there$"):
         list(run([1], fail=True))
