@@ -4,9 +4,11 @@ import os
 import re
 import time
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 CHROMIUM = Path(os.environ.get("CURATE_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (
@@ -95,6 +97,17 @@ def select(page, n):
 
 def wait_for_card(page, sample):
     page.locator(f"{CARD}[data-sample='{sample}']").wait_for()
+
+
+def take_picture(page, name, tmp_path):
+    """Save what the page shows; a picture of an empty page is refused."""
+    folder = Path(os.environ.get("CURATE_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.mouse.move(2, 2)  # a tile under the mouse is drawn otherwise
+    page.wait_for_timeout(1000)
+    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    assert len(picture.getcolors(2**24)) > 1000  # photographs, not an empty page
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4).save(folder / name, optimize=True)
 
 
 def wait_until(true, what):

@@ -51,6 +51,7 @@ class Compared:
     longer: Floats
     leap: Floats
     farther: Floats
+    usual: Usual
 
 
 def measure_usual(pose: NDArray[Any], edges: NDArray[Any]) -> Usual:
@@ -90,6 +91,7 @@ def compare_bodies(points: Floats, ends: NDArray[np.int64], usual: Usual) -> Com
             longer=length / np.maximum(usual.length, 1e-9),
             leap=(leaps - usual.leap) / (_FARTHER * usual.leap + _AWAY * usual.body),
             farther=leaps / np.maximum(usual.leap, 0.01 * usual.body),
+            usual=usual,
         )
 
 

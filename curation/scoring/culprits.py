@@ -35,8 +35,8 @@ class Graph:
         return cls(ends=pairs, bones=bones, reach=np.where(np.isfinite(far), far, 0).max(axis=1).astype(np.int64))
 
 
-def blame_keypoints(stretch: Floats, leap: Floats, graph: Graph) -> dict[int, int]:
-    """Return keypoint → its most stretched bone, for the fewest keypoints that explain all stretched bones of one moment.
+def blame_keypoints(stretch: Floats, leap: Floats, graph: Graph) -> dict[int, list[int]]:
+    """Return keypoint → the stretched bones that it explains, for the fewest keypoints that explain all of one moment.
 
     Whoever leaps away and back is blamed first, then whoever ends most of the stretched bones that are left; among equals the one
     more of whose bones are stretched, then the one that leaps farther, then the one farther out, where estimators err most.
@@ -48,13 +48,12 @@ def blame_keypoints(stretch: Floats, leap: Floats, graph: Graph) -> dict[int, in
     """
     left = set(np.flatnonzero(stretch > 1).tolist())
     seen = np.isfinite(stretch)
-    blamed: dict[int, int] = {}
+    blamed: dict[int, list[int]] = {}
     while left:
         ends = sorted({int(node) for bone in left for node in graph.ends[bone]})
         node = max(ends, key=partial(_weigh, graph, left, seen, leap))
-        held = [bone for bone in graph.bones[node] if bone in left]
-        blamed[node] = max(held, key=lambda bone: float(stretch[bone]))
-        left -= set(held)
+        blamed[node] = [bone for bone in graph.bones[node] if bone in left]
+        left -= set(blamed[node])
     return blamed
 
 

@@ -49,9 +49,9 @@ def name_keypoints(n_nodes: int) -> tuple[str, ...]:
 def find_faults(watched: Watched, edges: NDArray[Any], *, usual: Usual | None = None) -> list[tuple[Fault, ...]]:
     """Return for each of N windows the keypoints and boxes that cannot be right, the worst first.
 
-    Stretched bones are blamed on the fewest keypoints that explain them (`curation.scoring.culprits`); where most keypoints leap
-    away and back at once, it is the skeleton. A box is wrong where more than half of its keypoints lie outside, or it is ten times
-    as large as they need. The same fault in several frames is one, told at its worst.
+    Stretched bones are blamed on the fewest keypoints that explain them (`curation.scoring.culprits`), and the longest of them is
+    told; where most keypoints leap away and back at once, it is the skeleton. A box is wrong where more than half of its keypoints
+    lie outside, or it is ten times as large as they need. The same fault in several frames is one, told at its worst.
 
     Args:
         watched: the windows.
@@ -97,7 +97,8 @@ def _tell_keypoints(seen: Compared, row: int, graph: Graph) -> Iterator[_Said]:
             yield "leaps", _SKELETON, moment, float(np.median(seen.farther[row, moment, jumps])), _NOBODY
             continue
         blamed = blame_keypoints(stretch[moment], np.nan_to_num(leap[moment], nan=-1.0), graph)
-        for node, bone in blamed.items():
+        for node, bones in blamed.items():
+            bone = max(bones, key=lambda held: float(seen.usual.length[held]))
             a, b = graph.ends[bone].tolist()
             yield "stretched", node, moment, float(seen.longer[row, moment, bone]), b if a == node else a
         for node in jumps:

@@ -1,15 +1,11 @@
 """A curator's keys and clicks in a real browser: the most suspect first, clips that loop, decisions, and the rows they leave."""
 
-import os
 import re
 import time
-from io import BytesIO
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from fixtures_review_page import CARD, TILE, close_sample, read_progress, read_tile, select, wait_for_card, wait_until
-from PIL import Image
+from fixtures_review_page import CARD, TILE, close_sample, read_progress, read_tile, select, take_picture, wait_for_card, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -19,16 +15,6 @@ def page(open_review, rendered_review_app):
     """The review's page; `page.strangers` lists what other hosts were sent."""
     with open_review(rendered_review_app) as opened:
         yield opened
-
-
-def take_picture(page, name, tmp_path):
-    folder = Path(os.environ.get("CURATE_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    page.mouse.move(2, 2)  # a tile under the mouse is drawn otherwise
-    page.wait_for_timeout(1000)
-    picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
-    assert len(picture.getcolors(2**24)) > 1000  # photographs, not an empty page
-    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=4).save(folder / name, optimize=True)
 
 
 def wait_for_loop(page, clock):

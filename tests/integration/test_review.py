@@ -15,6 +15,7 @@ from curation.review.panel import count_progress, list_cards, list_waiting, show
 from curation.store import ArrayStore, Catalogue
 from schemas.errors import InvalidField, NotEnoughData, UnknownName, WorkspaceError
 from schemas.records import HumanSpan
+from schemas.scores import Fault
 
 pytestmark = pytest.mark.integration
 AXIS = "behaviour"
@@ -326,3 +327,27 @@ def test_a_dataset_of_somebody_else_is_refused(parts):
     with pytest.raises(WorkspaceError, match="is no review of a workspace"):
         read_link(fo.Dataset("other", overwrite=True))
     fo.delete_dataset("other")
+
+
+def test_what_cannot_be_right_is_named_and_has_a_view(parts):
+    workspace, catalogue, arrays = parts
+    scores = catalogue.list_scores(AXIS)
+    contexts = catalogue.describe_tubelets()
+    worst, other = scores[0].tubelet_id, scores[3].tubelet_id
+    at = contexts[worst].tubelet.first + 6
+    wrist = Fault(part="left_wrist", kind="leaps", times=9.0, frame=at, first=at, last=at, second=at / 12)
+    box = Fault(part="box", kind="outside", times=0.8, frame=at, first=at, last=at + 2, second=at / 12)
+    found = {worst: (box, wrist), other: (evolve(box, frame=40, first=40, last=40, second=None),)}
+    catalogue.add_scores([evolve(score, faults=found.get(score.tubelet_id, ())) for score in scores], run="with-faults")
+    dataset = build_dataset(workspace, catalogue, arrays)
+    view = dataset.load_saved_view("Bad box or keypoint")
+    assert view.values("tubelet") == [worst, other]
+    assert view.first().faulty == ["box", "left_wrist"]
+    assert view.first().faults == [
+        "box at 0.5 s: misses 80 % of the keypoints", "left_wrist at 0.5 s: leaps away and back 9 x as far as usual",
+    ]  # fmt: skip
+    (card,) = list_cards(dataset, [view.first().id])
+    assert card["faults"] == view.first().faults
+    assert dataset.match({"tubelet": {"$nin": [worst, other]}}).distinct("faulty") == []
+    plain = {tubelet: path for tubelet, path in by_tubelet(dataset, "filepath").items() if Path(path).stem == tubelet}
+    assert set(plain) == {score.tubelet_id for score in scores} - {worst, other}

@@ -70,7 +70,7 @@ def test_an_impossible_wrist_is_named_with_its_moment_and_no_other(clean):
         worst = faults[0]
         assert (worst.frame, worst.first, worst.last) == (moments[row],) * 3
         assert worst.second == pytest.approx(10 + moments[row] / 6, abs=1e-3)
-        assert worst.beside in ("left_elbow", "left_pinky", "left_index", "left_thumb")
+        assert worst.beside in ("left_elbow", "left_index", "left_thumb")
         assert worst.times > 1.5
 
 
@@ -210,6 +210,14 @@ def blame(stretched, leaping=()):
     stretch[list(stretched)] = 2.0
     leap[list(leaping)] = 5.0
     return set(blame_keypoints(stretch, leap, Graph.of(CHAIN, 5)))
+
+
+def test_a_fault_tells_the_longest_bone(clean):
+    row = next(row for row in find_seen(clean.pose, WRIST) if row in find_seen(clean.pose, ELBOW))
+    pose = clean.pose.copy()
+    pose[row, 4, WRIST, :2] += 5 * measure_torso(pose[row])
+    fault = find_faults(Watched(pose=pose), EDGES)[row][0]
+    assert (fault.part, fault.beside, fault.times > 4) == ("left_wrist", "left_elbow", True)
 
 
 def test_the_fewest_keypoints_are_blamed():
