@@ -110,7 +110,8 @@ class Stir:
         import cv2
 
         scale = min(1.0, _WIDTH / image_rgb.shape[1])
-        small = cv2.resize(image_rgb[..., 1], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.int16)
+        green = cv2.extractChannel(image_rgb, 1)
+        small = cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.int16)
         before, self._before = self._before, small
         if before is None or before.shape != small.shape:
             return None

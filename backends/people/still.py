@@ -75,7 +75,9 @@ class Still:
             covers: what is to be painted over for each of them.
             sides: (N,) of their regions, px.
         """
-        self._grey, self._seconds = np.ascontiguousarray(image_rgb[..., 1]), seconds
+        import cv2
+
+        self._grey, self._seconds = np.asarray(cv2.extractChannel(image_rgb, 1), np.uint8), seconds
         people = zip(tracks, covers, sides.tolist(), strict=True)
         self._asked = [(*person, self._is_still(*person)) for person in people]
         return np.array([is_still for *_, is_still in self._asked], bool)
