@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import NDArray
 
 from backends.people import TRACKERS
-from backends.people.base import Area, PersonDetector, PersonTrack, PersonTracker, check_image
+from backends.people.base import Area, Detections, PersonDetector, PersonTrack, PersonTracker, check_image
 from backends.people.boxes import BoxSettings
 from backends.people.detector import open_detector
 from backends.people.networks import THREADS
@@ -95,12 +96,8 @@ class PeopleFinder:
         """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
         return Following(self._team, self._detect, self._tracker, self._plan())
 
-    def _detect(self, image: NDArray[np.uint8], known: Poses, area: Area | None) -> Poses:
-        found = self._detector.detect(image, known, area)
-        regions = regions_from_boxes(found.boxes_xyxy)[1] if found.regions is None else found.regions
-        if found.world_m is None:
-            return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
-        return Poses(pose_px=found.pose_px, scores=found.scores, regions=regions, world_m=found.world_m)
+    def _detect(self, image: NDArray[np.uint8], known: Poses, area: Area | None) -> Detections:
+        return self._detector.detect(image, known, area)
 
     def close(self) -> None:
         """Free the networks."""
@@ -124,7 +121,7 @@ class Following:
     def __init__(
         self,
         team: PoseTeam,
-        detect: Callable[[NDArray[np.uint8], Poses, Area | None], Poses],
+        detect: Callable[[NDArray[np.uint8], Poses, Area | None], Detections],
         make_tracker: Callable[[int, int], PersonTracker],
         schedule: Schedule,
     ) -> None:
@@ -133,10 +130,13 @@ class Following:
         self._stirred: NDArray[np.float32] | None = None
         self._before: deque[tuple[int, float, NDArray[np.uint8]]] = deque(maxlen=_MOST_KEPT)
         self._tracker: PersonTracker | None = None
+        self._boxed: list[PersonTrack] = []
+        self._n_frames = 0
 
     def look(self, index: int, seconds: float, image: NDArray[np.uint8]) -> None:
         """Look at the next frame; see `PeopleFinder.process`."""
         check_image(image)
+        self._n_frames += 1
         tracker = self._tracker = self._tracker or self._make_tracker(image.shape[1], image.shape[0])
         tracker.carry(index, seconds, partial(self._team.estimate_regions, image), image)
         stirred = self._stir.find(image, tracker.find_covered())
@@ -163,7 +163,8 @@ class Following:
         """Detect people in a part of the frame, or in all of it."""
         if self._tracker is None:
             return
-        found = self._detect(image, self._tracker.list_known(index), area)
+        detected = self._detect(image, self._tracker.list_known(index), area)
+        found, self._boxed = _split(index, detected)
         self._schedule.looked(seconds, self._tracker.join(index, seconds, found, area), whole=area is None)
         self._stirred = None
 
@@ -172,5 +173,23 @@ class Following:
         return [] if self._tracker is None else self._tracker.settle(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
 
     def finish(self) -> list[PersonTrack]:
-        """Return the rest, after the last frame."""
-        return [] if self._tracker is None else self._tracker.finish(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
+        """Return the rest, after the last frame; in a still image also whom only a box shows, of whom nobody can be followed."""
+        if self._tracker is None:
+            return []
+        tracks = self._tracker.finish(least_frames=_LEAST_FRAMES, least_confirmed=_LEAST_CONFIRMED)
+        first = 1 + max((track.number for track in tracks), default=-1)
+        boxed = self._boxed if self._n_frames == 1 else []
+        return [*tracks, *(evolve(track, number=first + i) for i, track in enumerate(boxed))]
+
+
+def _split(index: int, found: Detections) -> tuple[Poses, list[PersonTrack]]:
+    """Return who has landmarks, and each of the others as a track of this frame."""
+    rows = np.isfinite(found.pose_px).any(axis=(1, 2))
+    regions = regions_from_boxes(found.boxes_xyxy)[1] if found.regions is None else found.regions
+    poses = Poses(pose_px=found.pose_px, scores=found.scores, regions=regions)
+    poses = poses if found.world_m is None else evolve(poses, world_m=found.world_m)
+    others = [
+        PersonTrack(frames=[index], boxes_xyxy=found.boxes_xyxy[[i]], pose_px=found.pose_px[[i]], scores=found.scores[[i]])
+        for i in np.flatnonzero(~rows)
+    ]
+    return poses.take(np.flatnonzero(rows)), others
