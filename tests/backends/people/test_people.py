@@ -107,7 +107,7 @@ def test_pose_of_a_given_box(astronaut):
 def test_registry_and_protocol(detector):
     assert isinstance(detector, PersonDetector)
     assert DETECTORS.load("tiles") is TileDetector
-    with pytest.raises(UnknownName, match="unknown people detector 'yolo'; known: faces, mediapipe-object, onnx, tiles"):
+    with pytest.raises(UnknownName, match="unknown people detector 'yolo'; known: faces, mediapipe-object, onnx, ssd, tiles"):
         PeopleFinder(detector="yolo")
 
 
