@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+import curation.review.page as page_module
 from curation.review.order import AnswerInOrder
-from curation.review.page import HastenPage, hasten_page
+from curation.review.page import EAGER, HastenPage, hasten_page
 
 PAGE = b"""<html><head><script type="module" src="./assets/index-1.js"></script>
 <link rel="modulepreload" href="./assets/a-2.js"></head></html>"""
@@ -50,7 +51,9 @@ def test_all_scripts_of_the_page_are_preloaded_as_scripts(tmp_path):
     (page,) = ask(
         HastenPage(answer_with(b"text/html; charset=utf-8", [PAGE[:50], PAGE[50:]]), tmp_path), (0, "GET", "/datasets/x", None)
     )
-    assert page.content == hasten_page(PAGE, ["DatasetPage-9.js"])
+    early = (Path(page_module.__file__).parent / "early.js").read_bytes()
+    assert page.content == hasten_page(PAGE, ["DatasetPage-9.js"], early)
+    assert page.content.startswith(b"<html><head><script>" + early + b"</script><script type=")
     assert "modulepreload" not in page.text
     assert page.text.count('rel="preload" as="script"') == 2
     assert '<script type="module" src="./assets/index-1.js">' in page.text
@@ -60,15 +63,26 @@ def test_all_scripts_of_the_page_are_preloaded_as_scripts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "kept"),
-    [("/datasets/assets/a-2.js", 200, True), ("/assets/a.css", 304, True), ("/assets/gone.js", 404, False), ("/media", 200, False)],
+    ("method", "path", "status", "kept", "eager"),
+    [
+        ("GET", "/datasets/assets/a-2.js", 200, True, True),
+        ("HEAD", "/datasets/assets/a-2.js", 200, True, False),
+        ("GET", "/assets/a.css", 200, True, False),
+        ("GET", "/assets/a.js", 304, True, False),
+        ("GET", "/assets/gone.js", 404, False, False),
+        ("GET", "/media", 200, False, False),
+        ("GET", "/plugins/own/index.umd.js", 200, False, False),
+    ],
 )
-def test_files_whose_names_change_with_their_content_are_kept(tmp_path, path, status, kept):
-    (answer,) = ask(
-        HastenPage(answer_with(b"application/javascript", [b"modulepreload"], status), tmp_path), (0, "GET", path, None)
-    )
+def test_files_whose_names_change_with_their_content_are_kept_and_scripts_compiled_at_once(
+    tmp_path, method, path, status, kept, eager
+):
+    app = HastenPage(answer_with(b"application/javascript", [b"module", b"preload"], status), tmp_path)
+    (answer,) = ask(app, (0, method, path, None))
     assert ("immutable" in answer.headers.get("cache-control", "")) is kept
-    assert answer.content == b"modulepreload"
+    whole = (EAGER if eager else b"") + b"modulepreload"
+    assert answer.content == (b"" if method == "HEAD" else whole)
+    assert int(answer.headers["content-length"]) == len(whole)
 
 
 def test_the_scripts_are_those_that_fiftyone_has():
