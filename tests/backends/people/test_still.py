@@ -169,3 +169,22 @@ def test_whose_last_frame_is_taken_back_is_looked_at():
     tracker._live[0].go_home()
     tracker.carry(5, 5 / RATE, looks, image)
     assert looks.asked == [[0], [0], [0], [], [0]]
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_parts_taken_on_the_way_change_nothing(every):
+    picture = draw_cloth(540, 960)
+    images = [as_image(shift(picture, 1.2 * (i // 5), 0)) for i in range(20)]
+    whole_asked, (whole,) = follow(images, Looks(make_pose(x=300, y=200)))
+    looks, tracker, parts = Looks(make_pose(x=300, y=200)), Tracker(960, 540, lost_after=2), []
+    tracker.join(0, 0.0, as_poses(*looks.poses))
+    for i, image in enumerate(images[1:], 1):
+        tracker.carry(i, i / RATE, looks, image)
+        if i % every == 0:
+            parts += tracker.settle(least_frames=2, least_confirmed=0.1)
+    parts += tracker.finish(least_frames=2, least_confirmed=0.1)
+    assert looks.asked == whole_asked
+    assert len(parts) > 2
+    np.testing.assert_array_equal(np.concatenate([part.frames for part in parts]), whole.frames)
+    np.testing.assert_array_equal(np.concatenate([part.pose_px for part in parts]), whole.pose_px)
+    np.testing.assert_array_equal(np.concatenate([part.scores for part in parts]), whole.scores)
