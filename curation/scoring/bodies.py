@@ -26,8 +26,8 @@ _TOP, _LARGE = 0.9, 0.75
 _SAMPLED = 4096
 _LONGER, _BODY = 0.5, 0.25
 """A bone cannot be right that is longer than usual by half of itself and a quarter of a long bone together."""
-_FARTHER, _AWAY = 3.0, 1.0
-"""A leap cannot be right that is four times as far as nine of ten are, and a long bone beyond."""
+_FARTHER, _AWAY = 3.0, 0.75
+"""A leap cannot be right that is four times as far as nine of ten are, and three quarters of a long bone beyond."""
 
 
 @frozen(kw_only=True, eq=False)

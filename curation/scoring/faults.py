@@ -1,7 +1,7 @@
 """Which box or keypoint cannot be right, when, and why: what a curator is shown, where `geometry` only says how suspect.
 
-What is told is far beyond what bodies do (`curation.scoring.bodies`): of 2592 windows of rendered poses without an estimator's
-errors, one is accused.
+What is told is far beyond what bodies do (`curation.scoring.bodies`): of 7200 windows of rendered poses without an estimator's
+errors, ten are accused.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def only_logreg(monkeypatch):
 @pytest.fixture(scope="module")
 def lessons():
     """Rendered sequences without an estimator's errors; the wrist of one is far off in one frame."""
-    sequences = simulate_poses(seed=208, lessons=3, seconds=8.0, window=2.0, fps=6.0, noise=0.0)
+    sequences = simulate_poses(seed=210, lessons=3, seconds=8.0, window=2.0, fps=6.0, noise=0.0)
     pose = sequences.pose.copy()
     row = int(np.flatnonzero((pose[:, :, WRIST, 3] > 0.5).all(axis=1))[0])
     pose[row, 4, WRIST, :2] += (0, 250)
