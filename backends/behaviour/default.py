@@ -7,8 +7,8 @@ as whole groups; there the weights of the average and the temperature (C. Guo et
 
 Sequences of MediaPipe's 33 landmarks may go on from networks trained on rendered lessons (`backends.behaviour.start`): all
 layers are trained on, the last one is new (J. Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014,
-fine-tuned). What is held out decides: one network from there and one from scratch do without it, and the others are trained as the
-one with the lower cross-entropy there was.
+fine-tuned). What is held out can overrule that: one network from there and one from scratch do without it, and if the one from
+scratch is clearly better there, so are the others.
 """
 
 from __future__ import annotations
@@ -107,14 +107,13 @@ class Default(NetworkModel):
         label, group = encode_labels(sequences.label[usable], self.classes), sequences.group[usable]
         self._configure(pose)
         features = self._prepare(pose)
-        wanted = self.start is not None and fits_start(pose.shape[2], sequences.skeleton)
         data = _Data(
             features=features,
             flat=self._summarise(features),
             label=label,
             held=choose_validation(label, group, share=self.plan.val_share, seed=seed),
             parents=self._find_bones(features, sequences.skeleton),
-            start=load_start(self.start) if wanted and self.start is not None else None,
+            start=self._find_start(sequences),
             seed=seed,
             progress=progress,
         )
@@ -126,14 +125,20 @@ class Default(NetworkModel):
         kinds = data.list_kinds()
         last = [self._train_member(data, self.n_members - 1, [], begun) for begun in kinds]
         found = self._judge(data, last)
-        best = int(np.argmin([weighing.loss for weighing in found])) if found else 0
+        best = 0 if len(found) < 2 or found[0].is_clearly_below(found[1]) else 1
         members = [last[best]]
         for number in range(self.n_members - 1):
             members.insert(number, self._train_member(data, number, members, kinds[best]))
+        self._config["parents"] = members[-1].parents.tolist()
         if kinds[best] and data.start is not None:
             self._config["start"] = data.start.version
         self._finish(data, members, found[best] if found else None)
         return self
+
+    def _find_start(self, sequences: SequenceSet) -> Start | None:
+        if self.start is None or not fits_start(sequences.pose.shape[2], sequences.skeleton):
+            return None
+        return load_start(self.start)
 
     def _train_member(self, data: _Data, number: int, before: Sequence[PoseGraph], begun: bool) -> PoseGraph:
         """Train one more network, `begun` or from scratch; while it is, the model that reports show is the networks so far."""

@@ -68,13 +68,21 @@ def _freeze(network: nn.Module, _: object) -> None:
     cast("PoseEnsemble", network).freeze()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Weighing:
-    """The share of the networks in the average, its temperature, and the mean cross-entropy (nats) on held-out groups with both."""
+    """The share of the networks in the average, its temperature, and what held-out samples lose (N,) with both: −log p, in nats."""
 
     weight: float
     temperature: float
-    loss: float
+    losses: NDArray[np.float64]
+
+    def is_clearly_below(self, other: Weighing) -> bool:
+        """Say whether the mean loss is below the other's by more than one standard error of the difference, sample by sample.
+
+        L. Breiman et al., "Classification and Regression Trees" (1984), section 3.4.3, the rule of one standard error.
+        """
+        less = other.losses - self.losses
+        return bool(less.mean() > less.std() / np.sqrt(len(less)))
 
 
 def weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[np.int64]) -> Weighing:
@@ -92,10 +100,7 @@ def weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[
         mixed: NDArray[np.float64] = probs / probs.sum(axis=1, keepdims=True)
         return mixed
 
-    def compute_loss(probs: NDArray[np.float64]) -> float:
-        return float(-np.log(probs[rows, label]).mean())
-
-    best = _WEIGHTS[int(np.argmin([compute_loss(mix(weight)) for weight in _WEIGHTS]))]
+    best = _WEIGHTS[int(np.argmin([-np.log(mix(weight)[rows, label]).mean() for weight in _WEIGHTS]))]
     temperature = fit_temperature(mix(best), label)
-    softened = np.maximum(apply_temperature(mix(best), temperature), 1e-12)
-    return Weighing(weight=best, temperature=temperature, loss=compute_loss(softened))
+    softened = np.maximum(apply_temperature(mix(best), temperature), 1e-6)
+    return Weighing(weight=best, temperature=temperature, losses=-np.log(softened[rows, label]))

@@ -9,6 +9,7 @@ import torch
 
 from backends.behaviour import PROPOSER, load_model
 from backends.behaviour.default import Default
+from backends.behaviour.ensemble import Weighing
 from backends.behaviour.graph import PoseGraph
 from backends.behaviour.start import START, fits_start, load_start, make_graph, save_start
 from backends.training import TrainingPlan
@@ -59,6 +60,18 @@ def fill(start, nodes, *, n_features=5, n_dims=3, number=0):
 def saved(tmp_path):
     save_start(tmp_path / "start", [make_random(1), make_random(2)], {"classes": CLASSES})
     return tmp_path / "start"
+
+
+@pytest.fixture
+def dead(tmp_path):
+    """A start from which nothing can be learnt: its first layer lets nothing through."""
+    networks = [make_random(1), make_random(2)]
+    with torch.no_grad():
+        for network in networks:
+            network.enter.norm.weight.zero_()
+            network.enter.norm.bias.fill_(-10)
+    save_start(tmp_path / "dead", networks, {"classes": CLASSES})
+    return tmp_path / "dead"
 
 
 @pytest.mark.parametrize("n_frames", [1, 12, 24])
@@ -178,12 +191,32 @@ def test_begun_from_the_start_it_is_saved_and_answers_the_same_by_seed(begun, sm
     assert not np.array_equal(one, other)
 
 
-def test_where_it_does_not_help_the_model_is_as_from_scratch(saved, small, lessons):
-    plan = TrainingPlan(schedule="one-cycle", epochs=12, lr=4e-3, decay=0.02, val_share=0.2)
-    model = Default(plan=plan, start=saved).fit(small)
+def test_where_it_does_not_help_the_model_is_as_from_scratch(dead, lessons):
+    plan = TrainingPlan(schedule="one-cycle", epochs=20, lr=4e-3, decay=0.02, val_share=0.2)
+    many = lessons.take(np.isin(lessons.group, np.unique(lessons.group)[:5]))
+    model = Default(plan=plan, start=dead).fit(many)
     assert "start" not in model._config
-    scratch = Default(plan=plan, start=None).fit(small)
+    scratch = Default(plan=plan, start=None).fit(many)
     np.testing.assert_array_equal(model.predict_proba(lessons.pose[:16]), scratch.predict_proba(lessons.pose[:16]))
+
+
+@pytest.mark.parametrize("helps", [False, True])
+def test_alone_a_network_comes_back_with_its_own_bones(dead, small, lessons, tmp_path, helps):
+    model = Default(n_members=1, start=START if helps else dead).fit(small)
+    assert ("start" in model._config) == helps
+    model.save(tmp_path / "model", {})
+    probs = model.predict_proba(lessons.pose[:16])
+    np.testing.assert_allclose(load_model(tmp_path / "model").predict_proba(lessons.pose[:16]), probs, atol=1e-6)
+
+
+def test_scratch_has_to_be_better_by_more_than_chance():
+    def lose(*losses):
+        return Weighing(weight=0.6, temperature=1.0, losses=np.array(losses))
+
+    assert lose(0.1, 0.2, 0.3, 0.2).is_clearly_below(lose(0.5, 0.7, 0.6, 0.8))
+    assert not lose(0.1, 0.2, 0.3, 0.9).is_clearly_below(lose(0.5, 0.7, 0.6, 0.0))
+    assert not lose(0.5, 0.7, 0.6, 0.8).is_clearly_below(lose(0.1, 0.2, 0.3, 0.2))
+    assert not lose(0.1, 0.1).is_clearly_below(lose(0.1, 0.1))
 
 
 def test_another_skeleton_does_not_read_it(small, tmp_path):
