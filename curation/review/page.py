@@ -11,10 +11,6 @@ __all__ = ["KEEP", "HastenPage", "hasten_page"]
 KEEP = (b"cache-control", b"public, max-age=31536000, immutable")
 """Of files whose names change with their content."""
 
-EAGER = b"//# allFunctionsCalledOnLoad\n"
-"""Chromium (136 and later) compiles all functions of a script that begins so at once, beside the page, and keeps them compiled:
-else it compiles thousands of them one by one at every visit, while the page is drawn."""
-
 _LATE = ("DatasetPage-*.js", "DatasetPageQuery.graphql-*.js")
 """Scripts that the page of a dataset asks for once all others have run."""
 
@@ -49,23 +45,18 @@ class HastenPage:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         """Pass the request on, and the answer back: a page as a whole, anything else as it comes."""
-        path = str(scope.get("path", ""))
-        is_asset, is_script = "/assets/" in path, scope.get("method") == "GET" and path.endswith(".js")
+        is_asset = "/assets/" in str(scope.get("path", ""))
         start: dict[str, Any] | None = None
-        body, hint = b"", b""
+        body = b""
 
         async def send_sooner(message: dict[str, Any]) -> None:
-            nonlocal start, body, hint
+            nonlocal start, body
             if message["type"] == "http.response.start":
                 if is_asset and message["status"] in (200, 304):
                     message = {**message, "headers": [*message["headers"], KEEP]}
-                    if is_script and message["status"] == 200:
-                        message, hint = {**message, "headers": _lengthen(message["headers"], len(EAGER))}, EAGER
                 elif _is_page(message):
                     start = message
                     return
-            elif hint and message["type"] == "http.response.body":
-                message, hint = {**message, "body": hint + message.get("body", b"")}, b""
             elif start is not None and message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if message.get("more_body"):
@@ -82,7 +73,3 @@ class HastenPage:
 def _is_page(message: dict[str, Any]) -> bool:
     kinds = [value for name, value in message["headers"] if name.lower() == b"content-type"]
     return message["status"] == 200 and any(kind.startswith(b"text/html") for kind in kinds)
-
-
-def _lengthen(headers: list[tuple[bytes, bytes]], more: int) -> list[tuple[bytes, bytes]]:
-    return [(name, str(int(value) + more).encode() if name.lower() == b"content-length" else value) for name, value in headers]
