@@ -1,4 +1,4 @@
-"""FiftyOne's page, so that a browser has it sooner the second time: scripts are kept, and compiled; questions are asked early."""
+"""FiftyOne's page, so that a browser has it sooner the second time: its scripts are kept, and kept compiled."""
 
 from __future__ import annotations
 
@@ -15,23 +15,19 @@ _LATE = ("DatasetPage-*.js", "DatasetPageQuery.graphql-*.js")
 """Scripts that the page of a dataset asks for once all others have run."""
 
 
-def hasten_page(html: bytes, late: list[str], early: bytes = b"") -> bytes:
-    """Return FiftyOne's page with its scripts preloaded as scripts, those named in `late` with them; `early` runs first.
+def hasten_page(html: bytes, late: list[str]) -> bytes:
+    """Return FiftyOne's page with its scripts preloaded as scripts, those named in `late` with them.
 
     Chromium (156) compiles what it has fetched as a module anew at every visit; what is there already as a script is taken with
     the compiled form that the browser keeps of it.
     """
     asked = html.replace(b'rel="modulepreload"', b'rel="preload" as="script"')
     links = b"".join(b'<link rel="preload" as="script" crossorigin href="./assets/%s">' % name.encode() for name in late)
-    first = b"<head><script>%s</script>" % early if early else b"<head>"
-    return asked.replace(b"</head>", links + b"</head>", 1).replace(b"<head>", first, 1)
+    return asked.replace(b"</head>", links + b"</head>", 1)
 
 
 class HastenPage:
     """ASGI middleware: `hasten_page` on every page of the app, and `KEEP` on its own scripts and pictures.
-
-    While the scripts run, for a second or two, the server has nothing to do: ``early.js`` asks it in the order of need what the
-    same page asked when it was opened last.
 
     Args:
         app: FiftyOne's.
@@ -40,7 +36,6 @@ class HastenPage:
 
     def __init__(self, app: Callable[..., Awaitable[None]], assets: Path) -> None:
         self.app = app
-        self.early = (Path(__file__).parent / "early.js").read_bytes()
         self.late = [path.name for pattern in _LATE for path in sorted(assets.glob(pattern))]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
@@ -61,7 +56,7 @@ class HastenPage:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                body = hasten_page(body, self.late, self.early)
+                body = hasten_page(body, self.late)
                 headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
                 await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
                 message = {"type": "http.response.body", "body": body}

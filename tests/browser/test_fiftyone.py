@@ -64,45 +64,6 @@ def test_the_page_asks_once_and_offers_nothing_but_the_review(page):
     assert page.get_by_text("Dismiss", exact=True).count() == 0
 
 
-def watch_visit(context, app):
-    """Open the page until its card and its count are there; return what was asked of the server, in order."""
-    page, asked = context.new_page(), []
-    page.on("request", lambda request: asked.append(request.url + (request.post_data or "")) if request.method == "POST" else None)
-    page.goto(f"{app.url}/datasets/{app.dataset}?view=most-suspect-first&workspace=review")
-    page.locator(TILE).first.wait_for()
-    page.locator(CARD).wait_for()
-    wait_until(lambda: page.locator("[data-cy='cr-progress']").count(), "the panel counts the labels")
-    return page, asked
-
-
-def find_asked(asked, what):
-    return [n for n, said in enumerate(asked) if what in said]
-
-
-def test_the_second_time_questions_are_asked_before_the_app_runs_and_only_once(review_browser, rendered_review_app):
-    context = review_browser.new_context(viewport={"width": 1600, "height": 1000})
-    context.set_default_timeout(60_000)
-    try:
-        page, first = watch_visit(context, rendered_review_app)
-        card = page.locator(CARD).get_attribute("data-sample")
-        page.close()
-        page, second = watch_visit(context, rendered_review_app)
-        for what in ("query DatasetPageQuery", "@curate/review/look", '"after":null'):
-            assert find_asked(first, what)[0] > find_asked(first, "/events")[0]
-            assert len(find_asked(second, what)) == 1
-        assert find_asked(second, "query DatasetPageQuery")[0] < find_asked(second, "/events")[0]
-        assert page.locator(CARD).get_attribute("data-sample") == card
-        before = len(rendered_review_app.list_verdicts())
-        page.keyboard.press("a")
-        page.get_by_text("Set 1 label aside as ambiguous").wait_for()
-        wait_until(lambda: page.locator(CARD).get_attribute("data-sample") != card, "the next label is shown, not an early answer")
-        page.keyboard.press("u")
-        wait_until(lambda: len(rendered_review_app.list_verdicts()) == before + 2, "the undo is in the catalogue")
-        wait_for_card(page, card)
-    finally:
-        context.close()
-
-
 def test_the_panel_waits_until_the_app_knows_its_operators(page, rendered_review_app):
     asked = []
 
