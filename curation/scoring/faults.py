@@ -31,9 +31,11 @@ _ORDER: tuple[FaultKind, ...] = ("outside", "loose", "stretched", "leaps")
 
 @frozen(kw_only=True, eq=False)
 class Watched:
-    """N windows of T moments: `pose` (N, T, V, 2 to 4), NaN = unseen; where known, `boxes` (N, T, 4) in the pose's unit, `frames`
-    (N, T) 0-based, −1 = none, and `seconds` (N, T); without frames the moments count.
-    """  # noqa: D205
+    """N windows of T moments.
+
+    `pose` (N, T, V, 2 to 4), NaN = unseen; where known, `boxes` (N, T, 4) in the pose's unit, `frames` (N, T) 0-based, −1 = none,
+    and `seconds` (N, T); without frames the moments count.
+    """
 
     pose: NDArray[Any]
     boxes: NDArray[Any] | None = None
