@@ -26,6 +26,7 @@ __all__ = ["adapt_shapes", "count_parameters", "slim_network", "slim_to"]
 _Network = TypeVar("_Network", bound=nn.Module)
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_PAPER_FLOOR, _MOST_PERCENT = 0.01, 99
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -33,7 +34,7 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, floor: float = 0.01) -> _Network:
+def slim_network(network: _Network, example: Tensor, *, ratio: float = 0.84, floor: float = _PAPER_FLOOR) -> _Network:
     """Take out the channels of least importance, in place.
 
     Importance is the mean |γ| of all batch norms that a channel passes (channels joined by a shortcut go together), compared over
@@ -78,18 +79,32 @@ def slim_to(network: _Network, example: Tensor, *, gone: float = 0.84, floor: fl
     """Return a copy slimmed by the least ratio, to a hundredth, that takes at least the share `gone` of its parameters.
 
     Without a `floor`, it is 0.5 √(1 − gone): were all layers alike, each would keep √(1 − gone) of its channels; with the paper's
-    floor of 0.01 whole blocks shrink to two channels, and what is wide around them still costs time.
+    floor of 0.01 whole blocks shrink to two channels, and what is wide around them still costs time. Where it does not let so many go,
+    since layers are not alike, half of it is tried, and so on down to the paper's.
 
     Raises:
-        InvalidField: if `gone` is not in [0, 1), or `floor` does not let so many go.
+        InvalidField: if `gone` is not in [0, 1), or no floor lets so many go.
     """
     check_range("gone", gone, 0, 0.999)
-    floor = 0.5 * math.sqrt(1 - gone) if floor is None else floor
     most = (1 - gone) * count_parameters(network)
-    low, high = 0, 99
-    slimmest = slim_network(deepcopy(network), example, ratio=high / 100, floor=floor)
-    if count_parameters(slimmest) > most:
-        raise InvalidField("gone", f"at most {1 - count_parameters(slimmest) / count_parameters(network):.3f}", gone)
+    for share in _list_floors(gone) if floor is None else [floor]:
+        slimmest = slim_network(deepcopy(network), example, ratio=_MOST_PERCENT / 100, floor=share)
+        if count_parameters(slimmest) <= most:
+            return _slim_least(network, example, share, most, slimmest)
+    raise InvalidField("gone", f"at most {1 - count_parameters(slimmest) / count_parameters(network):.3f}", gone)
+
+
+def _list_floors(gone: float) -> list[float]:
+    """Return the floors to try, from 0.5 √(1 − gone) down by halves to the paper's."""
+    floors = [0.5 * math.sqrt(1 - gone)]
+    while floors[-1] > _PAPER_FLOOR:
+        floors.append(max(floors[-1] / 2, _PAPER_FLOOR))
+    return floors
+
+
+def _slim_least(network: _Network, example: Tensor, floor: float, most: float, slimmest: _Network) -> _Network:
+    """Return a copy with at most `most` parameters by the least ratio; `slimmest` is the one of the largest."""
+    low, high = 0, _MOST_PERCENT
     while high - low > 1:
         ratio = (low + high) // 2
         slim = slim_network(deepcopy(network), example, ratio=ratio / 100, floor=floor)

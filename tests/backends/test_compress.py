@@ -99,6 +99,19 @@ def test_as_many_parameters_go_as_are_wanted():
         assert count_parameters(slim) > 0.7 * (1 - gone) * before
     assert count_parameters(network) == before
     with pytest.raises(InvalidField, match=r"gone: expected at most 0\.\d+, got 0\.99"):
+        slim_to(network, EXAMPLE, gone=0.99, floor=0.05)
+
+
+def test_where_the_first_floor_does_not_let_so_many_go_a_lower_one_does():
+    network = make_network()
+    before = count_parameters(network)
+    with pytest.raises(InvalidField, match=r"gone: expected at most 0\.94\d, got 0\.96"):
+        slim_to(network, EXAMPLE, gone=0.96, floor=0.1)
+    slim = slim_to(network, EXAMPLE, gone=0.96)
+    assert 1 - count_parameters(slim) / before >= 0.96
+    with torch.no_grad():
+        assert slim(EXAMPLE).shape == network(EXAMPLE).shape
+    with pytest.raises(InvalidField, match=r"gone: expected at most 0\.9\d+, got 0\.99$"):
         slim_to(network, EXAMPLE, gone=0.99)
 
 
