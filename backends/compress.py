@@ -79,8 +79,8 @@ def slim_to(network: _Network, example: Tensor, *, gone: float = 0.84, floor: fl
     """Return a copy slimmed by the least ratio, to a hundredth, that takes at least the share `gone` of its parameters.
 
     Without a `floor`, it is 0.5 √(1 − gone): were all layers alike, each would keep √(1 − gone) of its channels; with the paper's
-    floor of 0.01 whole blocks shrink to two channels, and what is wide around them still costs time. Where it does not let so many go,
-    since layers are not alike, half of it is tried, and so on down to the paper's.
+    floor of 0.01 whole blocks shrink to two channels, and what is wide around them still costs time. Where it does not let so
+    many go, since layers are not alike, half of it is tried, and so on down to the paper's.
 
     Raises:
         InvalidField: if `gone` is not in [0, 1), or no floor lets so many go.
