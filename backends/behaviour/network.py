@@ -26,6 +26,8 @@ from schemas.sequences import SequenceSet
 __all__ = ["NetworkModel", "PoseNetwork", "augment_batch", "standardise"]
 
 _CHUNK = 512
+_CONSTANT = 1e-3
+"""A channel that spreads less, in body sizes or shares, is constant."""
 
 
 class PoseNetwork(nn.Module, ABC):
@@ -227,7 +229,11 @@ def augment_batch(batch: Tensor, generator: torch.Generator, *, mirror: Sequence
 
 
 def standardise(network: PoseNetwork, features: Tensor) -> None:
-    """Standardise each channel over what is seen in the training set; the mark itself stays 0 or 1."""
+    """Standardise each channel over what is seen in the training set; the mark itself stays 0 or 1.
+
+    A channel that never changes there keeps its unit: what it says elsewhere, and noise, would else count a thousandfold.
+    """
     rows = features[features[..., -1] > 0]
+    spread = rows[:, :-1].std(dim=0, correction=0)
     network.shift[:-1] = rows[:, :-1].mean(dim=0)
-    network.scale[:-1] = rows[:, :-1].std(dim=0, correction=0).clamp(min=1e-3)
+    network.scale[:-1] = torch.where(spread > _CONSTANT, spread, 1.0)

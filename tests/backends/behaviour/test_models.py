@@ -52,6 +52,17 @@ def test_takes_any_skeleton_and_length(name, n_nodes, n_channels, n_frames, sequ
         model.predict_proba(data.pose[:, :, :, :1])
 
 
+@pytest.mark.parametrize("name", ["lstm", "tcn", "default"])
+def test_a_channel_that_never_changed_in_training_hardly_counts(name, sequence_factory):
+    data = sequence_factory(64, n_groups=4, n_nodes=33, n_channels=4)
+    data.pose[..., 3] = np.where(np.isnan(data.pose[..., 3]), np.nan, 1)
+    model = make_quick(name, 8).fit(data)
+    doubtful = data.pose.copy()
+    doubtful[..., 3] -= 0.1
+    apart = np.abs(model.predict_proba(doubtful) - model.predict_proba(data.pose)).max()
+    assert 0 < apart < 0.1
+
+
 @pytest.mark.parametrize("name", list(MODELS))
 def test_somebody_never_seen_gets_equal_probabilities(name, sequence_factory):
     data = sequence_factory(32, n_groups=4)

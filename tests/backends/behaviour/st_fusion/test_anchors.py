@@ -73,7 +73,7 @@ def test_the_head_learns_where_things_are_and_what_they_do():
         network = torch.nn.Sequential(*layers, AnchorHead(32, 2, cluster_anchors(boxes[:, 2:].numpy(), 5)))
         head = network[-1]
         optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
-        for _ in range(20):
+        for _ in range(30):
             for rows in torch.randperm(512).split(32):
                 optimiser.zero_grad()
                 head.compute_loss(network(pictures[rows]), boxes[rows], labels[rows], torch.arange(len(rows))).backward()
