@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from attrs import frozen
+
 from schemas.errors import ServerError
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def join_mongod(servers: Path) -> str:
     """
     with _starting(servers):
         running = _find_running(servers)
-        port = _read_port(running) if running is not None else _start(servers)
+        port = _start(servers) if running is None else running.port
         if servers not in _held:
             stream = (servers / "mongo.clients").open("w")
             fcntl.flock(stream, fcntl.LOCK_SH)
@@ -82,21 +84,24 @@ def leave_mongod(servers: Path) -> None:
             return
         finally:
             stream.close()
-        _terminate(_find_running(servers))
+        running = _find_running(servers)
+        if running is not None:
+            _terminate(running.process)
 
 
 def stop_mongod(servers: Path) -> bool:
     """Stop the mongod of this folder, whoever uses it; say whether there was one."""
     with _starting(servers):
         running = _find_running(servers)
-        _terminate(running)
+        if running is not None:
+            _terminate(running.process)
     return running is not None
 
 
 def read_mongod(servers: Path) -> str | None:
     """Return the address of the mongod that runs on this folder, if one does."""
     running = _find_running(servers)
-    return None if running is None else f"mongodb://127.0.0.1:{_read_port(running)}"
+    return None if running is None else f"mongodb://127.0.0.1:{running.port}"
 
 
 @contextmanager
@@ -111,23 +116,27 @@ def _data(servers: Path) -> Path:
     return servers / "mongo"
 
 
-def _find_running(servers: Path) -> psutil.Process | None:
+@frozen
+class _Running:
+    """A mongod and the port that it listens on. Both are read at once: it may end at any moment."""
+
+    process: psutil.Process
+    port: int
+
+
+def _find_running(servers: Path) -> _Running | None:
     """Return the mongod that holds this data folder: mongod writes its process id to ``mongod.lock`` there."""
     import psutil
 
     try:
         pid = int((_data(servers) / "mongod.lock").read_text().strip() or 0)
         process = psutil.Process(pid) if pid else None
-        if process is None or process.status() == psutil.STATUS_ZOMBIE:
+        words = [] if process is None or process.status() == psutil.STATUS_ZOMBIE else process.cmdline()
+        if process is None or str(_data(servers)) not in words:
             return None
-        return process if str(_data(servers)) in process.cmdline() else None
+        return _Running(process, int(words[words.index("--port") + 1]))
     except (OSError, ValueError, psutil.Error):
         return None
-
-
-def _read_port(process: psutil.Process) -> int:
-    words = process.cmdline()
-    return int(words[words.index("--port") + 1])
 
 
 def _start(servers: Path) -> int:
@@ -177,11 +186,9 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _terminate(process: psutil.Process | None) -> None:
+def _terminate(process: psutil.Process) -> None:
     import psutil
 
-    if process is None:
-        return
     deadline = time.monotonic() + STOP_TIMEOUT
     try:
         process.terminate()
