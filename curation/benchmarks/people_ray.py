@@ -151,8 +151,10 @@ def open_cluster() -> Iterator[OneCoreNodes]:
     from curation.engines.ray import import_ray
 
     ray = import_ray(loopback=True)
+    from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
 
+    Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)  # Ray notes the cluster's address there
     with tempfile.TemporaryDirectory(prefix="curate-ray-", ignore_cleanup_errors=True) as folder:
         head = {"num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False, "temp_dir": folder}
         cluster = Cluster(initialize_head=True, head_node_args=head)
