@@ -94,10 +94,7 @@ class PeopleFinder:
 
     def follow(self) -> Following:
         """Begin a video whose frames come one by one, and whose tracks are wanted part by part."""
-        return Following(self._team, self._detect, self._tracker, self._plan())
-
-    def _detect(self, image: NDArray[np.uint8], known: Poses, area: Area | None) -> Detections:
-        return self._detector.detect(image, known, area)
+        return Following(self._team, self._detector.detect, self._tracker, self._plan())
 
     def close(self) -> None:
         """Free the networks."""

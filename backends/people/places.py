@@ -24,8 +24,10 @@ _SAME_BOX = 0.7
 _HEAD_BY_FACE = 1.25
 """Diameter of a head by the side of its face box."""
 _LEAST_SEEN = 0.6
+"""Score of the landmark network from which on somebody is in a box that may also hold a part of them, or furniture."""
 _HEAD_BY_WIDTH, _HEAD_BY_HEIGHT = 0.42, 0.3
 _OVERLAPS, _NEARLY_SAME, _LEAST_FIT_CUT = 0.25, 0.6, 0.5
+"""IoU from which on a body whose head is in place has the box, one whose head is not, and one in a box cut by the frame's edge."""
 Array = NDArray[np.float64]
 
 

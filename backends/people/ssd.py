@@ -30,7 +30,7 @@ from backends.people.team import PoseTeam
 
 __all__ = ["BoxNetwork", "Sights", "SsdDetector", "SsdFinder", "SsdSettings", "list_places", "merge_looks"]
 
-_SIDE, _STEP = 300, 32
+_SIDE = 300
 _LEAST_SCALE, _MOST_SCALE, _N_MAPS, _FIRST_STRIDE = 0.2, 0.95, 6, 16
 _RATIOS = (1.0, 2.0, 0.5, 3.0, 1 / 3)
 _CENTRE_VARIANCE, _SIZE_VARIANCE = 10.0, 5.0
