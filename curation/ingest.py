@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from attrs import field, frozen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from curation.config import FOLDERS, Workspace
-from curation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaInfo, hash_file
-from curation.probing import Prober
+from curation.engines.local import count_cores
+from curation.media import IMAGE_SUFFIXES, VIDEO_SUFFIXES, MediaInfo
+from curation.probing import probe_files
 from curation.store import Catalogue
 from schemas.errors import CurationError, FormatError, InvalidField, MediaError
 from schemas.records import CONTEXT_CATEGORIES, Clip, Seat
@@ -61,6 +64,7 @@ def add_media(
     context: Mapping[str, str] | None = None,
     allow_truncated: bool = False,
     patience: float = 60.0,
+    workers: int = 0,
     progress: Any = None,
 ) -> AddResult:
     """Record videos and images as clips, each in one transaction; a bad file is left out and the others are added.
@@ -79,6 +83,7 @@ def add_media(
         context: any of the six categories of `CONTEXT_CATEGORIES`.
         allow_truncated: take what can be decoded of a damaged or truncated video instead of refusing it.
         patience: seconds without a new frame after which a file is left out.
+        workers: how many files are read at a time; 0 = as many as there are cores.
         progress: called as ``progress(files, total=…, label=…, unit=…)``, yields the files again.
 
     Raises:
@@ -89,15 +94,19 @@ def add_media(
     result = AddResult()
     files = list(_find_all(paths, result, [workspace.root / name for name in FOLDERS]))
     known = {clip.id: clip.uri for clip in catalogue.list_clips()}
-    with Prober(patience=patience) as prober:
+    is_known = partial(_is_known, known)
+    with closing(probe_files(files, is_known=is_known, patience=patience, workers=workers or count_cores())) as probed:
         for path in files if progress is None else progress(files, total=len(files), label="add", unit="file"):
+            found = next(probed)
+            if isinstance(found.outcome, CurationError):
+                result.failed.append((path, _reason(path, found.outcome)))
+                continue
+            clip_id = Clip.compute_id(found.sha256)
+            if found.outcome is None or clip_id in known:
+                result.there.append((path, clip_id))
+                continue
             try:
-                sha256 = hash_file(path)
-                clip_id = Clip.compute_id(sha256)
-                if clip_id in known:
-                    result.there.append((path, clip_id))
-                    continue
-                clip = make_clip(prober.probe(path, sha256=sha256), flags, context, allow_truncated=allow_truncated)
+                clip = make_clip(found.outcome, flags, context, allow_truncated=allow_truncated)
             except CurationError as error:
                 result.failed.append((path, _reason(path, error)))
                 continue
@@ -105,6 +114,10 @@ def add_media(
             known[clip.id] = clip.uri
             result.added.append(clip)
     return result
+
+
+def _is_known(known: Mapping[str, str], sha256: str) -> bool:
+    return Clip.compute_id(sha256) in known
 
 
 def find_media(path: str | Path) -> Iterator[Path]:

@@ -5,27 +5,93 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from curation.media import MediaInfo, probe_media
-from schemas.errors import MediaError
+from attrs import frozen
 
-__all__ = ["Prober"]
+from curation.media import MediaInfo, hash_file, probe_media
+from schemas.errors import CurationError, MediaError
+
+__all__ = ["Probed", "Prober", "probe_files"]
 
 _MOST_MEMORY = 8 << 30
 _TICK_EVERY = 50
+_AHEAD = 4
+"""Files that wait for each process, so that a long one among short ones holds nobody up."""
+
+
+@frozen(kw_only=True)
+class Probed:
+    """A file, and what is in it or what is the matter with it; None if its content is known already."""
+
+    path: Path
+    sha256: str = ""
+    outcome: MediaInfo | CurationError | None = None
+
+
+def probe_files(
+    files: Sequence[Path], *, is_known: Callable[[str], bool], patience: float = 60.0, workers: int = 1
+) -> Generator[Probed, None, None]:
+    """Yield every file, in their order, while the next ones are read in other processes.
+
+    A generator that is left early must be closed (`contextlib.closing`): then nobody reads on.
+
+    Args:
+        files: which.
+        is_known: says of a SHA-256 (hex) whether its file need not be read; called in threads.
+        patience: see `Prober`.
+        workers: processes, at least 1.
+    """
+    probers = [Prober(patience=patience) for _ in range(max(1, min(workers, len(files))))]
+    free: SimpleQueue[Prober] = SimpleQueue()
+    for prober in probers:
+        free.put(prober)
+
+    def read(path: Path) -> Probed:
+        try:
+            sha256 = hash_file(path)
+            if is_known(sha256):
+                return Probed(path=path, sha256=sha256)
+            prober = free.get()
+            try:
+                return Probed(path=path, sha256=sha256, outcome=prober.probe(path, sha256=sha256))
+            finally:
+                free.put(prober)
+        except CurationError as error:
+            return Probed(path=path, outcome=error)
+
+    rest, waiting = iter(files), deque[Future[Probed]]()
+    with ThreadPoolExecutor(len(probers)) as pool:
+        try:
+            while True:
+                waiting += [pool.submit(read, path) for path in islice(rest, _AHEAD * len(probers) - len(waiting))]
+                if not waiting:
+                    break
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            for prober in probers:
+                prober.stop()
+    for prober in probers:
+        prober.close()
 
 
 class Prober:
     """Calls `probe_media` in another process, which is started at the first file and again after each one that broke it.
 
-    A context manager; it belongs to one thread.
+    A context manager; it belongs to one thread, but for `stop`.
 
     Args:
         patience: seconds without a new frame after which a file is given up.
@@ -39,6 +105,7 @@ class Prober:
         self._patience = patience
         self._process: ForkServerProcess | None = None
         self._connection: Connection | None = None
+        self._stopped = False
 
     def probe(self, path: str | Path, *, sha256: str | None = None) -> MediaInfo:
         """Return what `probe_media` returns.
@@ -60,6 +127,12 @@ class Prober:
                     raise MediaError(path, answer)
         except (EOFError, OSError) as error:
             raise MediaError(path, f"its decoder crashed ({self._describe_end()})") from error
+
+    def stop(self) -> None:
+        """End the process for good, from any thread: a file that is being probed is a bad file."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
         """End the process. Closing twice is fine."""
@@ -85,6 +158,8 @@ class Prober:
         process = context.Process(target=_serve, args=(theirs,), daemon=True)
         process.start()
         self._process = process
+        if self._stopped:
+            process.kill()
         theirs.close()
         self._connection = ours
         return ours

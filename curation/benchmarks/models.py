@@ -66,7 +66,7 @@ def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> Be
 
     `default` stands there twice, as it is and without its start. The part "three" is seed D's network on its three classes, from
     three times as many lessons; "grouped-only" leaves out the random column; "cascade" is posture and hands together, alone;
-    "compress" is network slimming, alone.
+    "compress" is network slimming, alone; "crossval" is cross-validation of sequence files of many kinds, alone.
 
     Raises:
         UnknownName: if a part is none of these and no model.
@@ -79,6 +79,10 @@ def bench_models(*, rounds: int, seed: int = 0, parts: Sequence[str] = ()) -> Be
         from curation.benchmarks.models_compress import bench_compress
 
         return bench_compress(rounds=rounds, seed=seed, parts=parts)
+    if "crossval" in parts:
+        from curation.benchmarks.models_crossval import bench_crossval
+
+        return bench_crossval(rounds=rounds, seed=seed, models=[name for name in parts if name != "crossval"])
     from backends.behaviour import MODELS
     from backends.behaviour.default import Default
 

@@ -89,7 +89,7 @@ def _preannotate(folder: Path, clips: Sequence[Path], workers: int) -> Any:
     workspace = create_workspace(folder / "work")
     catalogue = Catalogue.open(workspace.catalogue_url)
     try:
-        add_media(workspace, catalogue, clips)
+        add_media(workspace, catalogue, clips, workers=workers)
         return preannotate(workspace, catalogue, ArrayStore(workspace.folder("arrays")), workers=workers)
     finally:
         catalogue.close()

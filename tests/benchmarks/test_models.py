@@ -6,12 +6,14 @@ import pytest
 from curation.benchmarks.models import (
     SCRATCH,
     Run,
+    bench_models,
     count_parameters,
     describe_models,
     measure_latency,
     measure_model,
     split_lessons,
 )
+from curation.benchmarks.models_crossval import COCO_17, JOINTS_13, CrossRun, cut_keypoints, describe_crossval
 
 
 def run(f1, **other):
@@ -125,3 +127,42 @@ def test_networks_are_timed_in_turns():
     large, small = torch.nn.Linear(800, 800), torch.nn.Linear(800, 8)
     before, after = time_networks(large, small, torch.randn(256, 800), times=5)
     assert 0 < after < before
+
+
+def cross(data, model, f1, **other):
+    facts = {"rendered": data == "drawn", "seed": 0, "n": 100, "accuracy": f1, "seconds": 9.0} | other
+    return CrossRun(data=data, model=model, f1=f1, **facts)
+
+
+def test_crossval_names_the_file_on_which_default_is_below_trees_and_who_takes_too_long():
+    runs = [
+        cross("drawn", "default", 0.92), cross("drawn", "default", 0.96, seed=1), cross("drawn", "extra-trees", 0.80),
+        cross("rows", "default", 0.98, seconds=500.0), cross("rows", "extra-trees", 1.0),
+    ]  # fmt: skip
+    result = describe_crossval(runs)
+    assert result.missed == (
+        "rows: default takes 500 s, wanted 480",
+        "rows: default 0.9800 is below extra-trees 1.0000",
+    )
+    assert "14.0 points of macro-F1 above extra-trees on rendered lessons, 6.0 on all, -2.0 at least" in result.line
+    assert "0.940 (0.920 to 0.960)" in result.rows[0]
+
+
+def test_keypoints_are_cut_from_sequences(sequence_factory):
+    data = sequence_factory(60, n_groups=6, n_frames=4, seed=1)
+    n_nodes = data.pose.shape[2]
+    cut = cut_keypoints(data, (n_nodes - 1, 0), n_dims=2, most=40, seed=0)
+    assert cut.pose.shape == (40, 4, 2, 2)
+    assert cut.skeleton is None
+    whole = {row.tobytes() for row in data.pose[:, :, [n_nodes - 1, 0], :2]}
+    assert {row.tobytes() for row in cut.pose} <= whole
+    assert [len(set(nodes)) for nodes in (COCO_17, JOINTS_13)] == [17, 13]
+
+
+def test_crossval_runs_both_models_on_the_same_folds(sequence_factory, monkeypatch):
+    data = sequence_factory(40, n_groups=5, n_frames=4, seed=2)
+    monkeypatch.setattr("curation.benchmarks.models_crossval._list_files", lambda seed: {("rows", False): data})
+    result = bench_models(rounds=1, parts=["crossval", "logreg", "extra-trees"])
+    assert [row.split()[1] for row in result.rows] == ["logreg", "extra-trees"]
+    assert "default" not in result.line
+    assert all(0.3 < run["f1"] <= 1 and run["n"] == 40 for run in result.data["runs"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from fixtures_media import write_video
 
 from curation.config import create_workspace
 from curation.ingest import add_media
-from curation.media import probe_media
-from curation.probing import Prober
+from curation.media import hash_file, probe_media
+from curation.probing import Prober, probe_files
 from curation.store import Catalogue
 from schemas.errors import MediaError
 
@@ -71,3 +73,35 @@ def test_a_playlist_opens_no_other_file_and_no_address(tmp_path, numbered_video)
         result = add_media(workspace, catalogue, names)
         assert [path for path, _ in result.failed] == names
         assert all("cannot be read as a video" in reason for _, reason in result.failed)
+
+
+def test_several_files_at_a_time_come_in_their_order_and_known_content_is_not_read(tmp_path, bad_media):
+    long, twin = write_video(tmp_path / "long.mp4", 240), tmp_path / "twin.mp4"
+    shorts = [write_video(tmp_path / f"{n}.mp4", 4 + n) for n in range(9)]
+    twin.write_bytes(shorts[3].read_bytes())
+    files = [long, *shorts[:2], bad_media["text"], *shorts[2:], bad_media["missing"], twin]
+    known = hash_file(shorts[3])
+    found = list(probe_files(files, is_known=lambda sha256: sha256 == known, workers=3))
+    assert [probed.path for probed in found] == files
+    outcomes = {probed.path: probed.outcome for probed in found}
+    assert [outcomes[path].n_frames for path in (long, shorts[0], shorts[8])] == [240, 4, 12]
+    assert outcomes[shorts[3]] is outcomes[twin] is None
+    assert all(isinstance(outcomes[bad_media[kind]], MediaError) for kind in ("text", "missing"))
+
+
+def test_whoever_stops_in_the_middle_leaves_no_process(tmp_path, numbered_video):
+    files = [write_video(tmp_path / f"{n}.mp4", 400) for n in range(6)]
+    before = set(multiprocessing.active_children())
+    with closing(probe_files([numbered_video, *files], is_known=lambda _: False, workers=2)) as found:
+        assert next(found).outcome.n_frames == 120
+        assert set(multiprocessing.active_children()) - before
+    assert set(multiprocessing.active_children()) - before == set()
+
+
+def test_a_stopped_prober_reads_nothing_more(numbered_video):
+    with Prober() as prober:
+        assert prober.probe(numbered_video).n_frames == 120
+        prober.stop()
+        for _ in range(2):
+            with pytest.raises(MediaError, match="its decoder crashed"):
+                prober.probe(numbered_video)
