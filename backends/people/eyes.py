@@ -29,7 +29,9 @@ _LEFT_EYE = (263, 387, 385, 362, 380, 373)
 """p1 to p6 of the equation: outer corner, upper lid twice, inner corner, lower lid twice."""
 _MOUTH = (61, 81, 311, 291, 402, 178)
 """The same of the inner lips: right corner, upper lip twice, left corner, lower lip twice."""
-_ONE_EYE, _TURNED, _BOWED = 20.0, 52.0, 50.0
+_ONE_EYE, _AWAY = 20.0, 50.0
+_AGAIN = 0.2
+"""Seconds: what closes again so soon has not been open in between."""
 _NOISE_SECONDS = 1.5
 _FASTEST = 80.0
 _OPEN = 0.9
@@ -51,10 +53,10 @@ def compute_eye_aspects(points_px: NDArray[Any]) -> NDArray[np.float64]:
 def hide_far_eyes(aspects: NDArray[Any], angles: NDArray[Any]) -> NDArray[np.float64]:
     """Return aspect ratios (N, 2) of right and left eyes with NaN for the eyes that heads turned by `angles` (N, 3) do not show.
 
-    From 20° of yaw on the network guesses the eye on the far side, from 52° of yaw and 50° of pitch on both.
+    From 20° of yaw on the network guesses the eye on the far side; both where the face looks past the camera by more than 50°.
     """
     yaw, pitch = np.asarray(angles, np.float64)[:, :2].T
-    away = (np.abs(yaw) > _TURNED) | (np.abs(pitch) > _BOWED)
+    away = np.cos(np.radians(yaw)) * np.cos(np.radians(pitch)) < np.cos(np.radians(_AWAY))
     hidden = np.stack([yaw < -_ONE_EYE, yaw > _ONE_EYE], axis=1) | away[:, None]
     return np.where(hidden, np.nan, np.asarray(aspects, np.float64))
 
@@ -124,8 +126,9 @@ def find_blinks(
     """Return the blinks of one person in order of time.
 
     A blink is a short dip of every eye that is seen: the aspect ratio falls under what it is before and after (its grey closing
-    over `longest`), by `least_depth` of that and by four times the noise of the seconds around it. What lasts longer (sleep, a
-    lowered gaze) is no blink: see `compute_perclos`. Sampled below 12 times a second, blinks fall between the samples.
+    over `longest`), by `least_depth` of that and by four times the noise of the seconds around it. An eye that is seen in less than
+    half of the samples around has no say. Two dips less than .2 s apart are one. What lasts longer (sleep, a lowered gaze) is no
+    blink: see `compute_perclos`. Sampled below 12 times a second, blinks fall between the samples.
 
     Args:
         times: (T,) seconds, strictly increasing; a frame in which the face was not seen is absent or NaN in `aspects`.
@@ -153,7 +156,7 @@ def find_blinks(
     at, depth = at[known], np.nanmin(dips[known], axis=1)
     apart = 2.5 * np.median(np.diff(at))
     deep = depth >= np.maximum(least_depth, 4 * _measure_noise(at, depth))
-    runs = [(a, b) for a, b in _list_runs(deep) if a > 0 and b < len(at) - 1]
+    runs = [(a, b) for a, b in _join_runs(at, _list_runs(deep)) if a > 0 and b < len(at) - 1]
     return [
         Blink(start=start, end=end, depth=float(depth[a : b + 1].max()))
         for a, b in runs
@@ -180,6 +183,9 @@ def _measure_dips(at: NDArray[np.float64], eye: NDArray[np.float64], longest: fl
         around = _close(at[known], eye[known], longest)
         closed = around < _CLOSED * np.quantile(eye[known], _OPEN)
         dips[known] = np.where(closed, 0.0, 1 - eye[known] / np.maximum(around, 1e-9))
+    first, last = _find_windows(at, longest)
+    counts = np.concatenate([[0], np.cumsum(known)])
+    dips[2 * (counts[last] - counts[first]) < last - first] = np.nan
     return dips
 
 
@@ -204,6 +210,16 @@ def _close(at: NDArray[np.float64], values: NDArray[np.float64], span: float) ->
 def _list_runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]])))
     return [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _join_runs(at: NDArray[np.float64], runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, last in runs:
+        if joined and at[first] - at[joined[-1][1]] < _AGAIN:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _span(at: NDArray[np.float64], first: int, last: int) -> tuple[float, float]:

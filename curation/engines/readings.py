@@ -63,10 +63,10 @@ def open_reading_stage(
             frames = {kind: _plan(clip, window, rate) for kind, rate in plans.items() if rate}
             wanted = np.unique(np.concatenate([np.zeros(0, np.int64), *frames.values()]))
             units, parts = 0, []
-            for index, _, image in iter_frames(Path(clip.uri), wanted, timestamps=clip.timestamps):
+            for index, seconds, image in iter_frames(Path(clip.uri), wanted, timestamps=clip.timestamps):
                 ids, pose = poses_at(tracks, index, clip.timestamps)
                 if faces is not None and index in frames["faces"]:
-                    parts.append(_tabulate_faces(ids, index, faces.read(image, pose)))
+                    parts.append(_tabulate_faces(ids, index, faces.read(image, pose, ids=ids.tolist(), seconds=seconds)))
                 if hands is not None and index in frames["hands"]:
                     parts.append(_tabulate_hands(ids, index, hands.read(image, pose)))
                 units += 1

@@ -64,9 +64,10 @@ def test_ratio_does_not_depend_on_size_place_or_rotation(angle):
 
 
 def test_eyes_turned_away_are_hidden():
-    angles = np.array([[0, 0, 0], [30, 0, 0], [-30, 0, 0], [60, 0, 0], [0, 60, 0], [0, 20, 80]])
-    hidden = np.isnan(hide_far_eyes(np.full((6, 2), 0.3), angles))
-    assert hidden.tolist() == [[False, False], [False, True], [True, False], [True, True], [True, True], [False, False]]
+    angles = np.array([[0, 0, 0], [30, 0, 0], [-30, 0, 0], [60, 0, 0], [0, 60, 0], [0, 20, 80], [19, 45, 0], [19, 48, 0]])
+    hidden = np.isnan(hide_far_eyes(np.full((8, 2), 0.3), angles))
+    seen, right, left, none = [False, False], [True, False], [False, True], [True, True]
+    assert hidden.tolist() == [seen, left, right, none, none, seen, seen, none]
 
 
 def test_blinks_are_found_where_they_are():
@@ -102,6 +103,21 @@ def test_both_eyes_must_close():
     _, left = watch(8, [(5.0, 5.2)], seed=1)
     assert [round(blink.start) for blink in find_blinks(times, np.stack([right, left], axis=1))] == [5]
     assert len(find_blinks(times, np.stack([right, np.full(len(times), np.nan)], axis=1))) == 2
+
+
+def test_an_eye_that_shows_up_for_the_blink_alone_has_no_say():
+    times, left = watch(8, [(3.0, 3.2)])
+    right = np.where((times >= 3.0) & (times < 3.2), left, np.nan)
+    assert [round(blink.start) for blink in find_blinks(times, np.stack([right, left], axis=1))] == [3]
+
+
+def test_lids_that_open_slowly_blink_once():
+    times, eye = watch(8, [(3.0, 3.1), (6.0, 6.1)])
+    eye[(times >= 3.1) & (times < 3.2)] = 0.29
+    eye[(times >= 3.2) & (times < 3.3)] = 0.2
+    found = find_blinks(times, eye)
+    assert [round(blink.start) for blink in found] == [3, 6]
+    assert found[0].end > 3.2
 
 
 def test_edges_gaps_and_turns_are_not_blinks():

@@ -65,6 +65,26 @@ def test_something_else_is_no_face(reader, astronaut, pose):
     assert np.isnan(reader.read(astronaut, moved).scores[0])
 
 
+def test_who_was_surely_read_a_moment_ago_is_believed_with_less(astronaut, pose):
+    import cv2
+
+    with FaceReader() as reader:
+        blurred = [cv2.blur(astronaut, (side, side)) for side in range(15, 22)]
+        doubtful = [image for image in blurred if np.isnan(reader.read(image, pose).scores[0])]
+
+        def score_after(seconds, image, who="a"):
+            assert reader.read(astronaut, pose, ids=["a"], seconds=10.0).scores[0] > 0.9
+            return reader.read(image, pose, ids=[who], seconds=10.0 + seconds).scores[0]
+
+        image = next(image for image in doubtful if np.isfinite(score_after(0.2, image)))
+        assert 0.05 <= score_after(0.2, image) < 0.5
+        assert np.isnan(score_after(0.8, image))
+        assert np.isnan(score_after(0.2, image, who="b"))
+        assert np.isfinite(score_after(0.3, image))
+        assert np.isnan(reader.read(image, pose, ids=["a"], seconds=10.6).scores[0])  # a doubtful look is none to go by
+        assert np.isnan(score_after(0.1, np.zeros_like(astronaut)))
+
+
 def test_hands_out_of_the_frame_are_nan(astronaut, pose):
     lowered = pose.copy()
     lowered[:, 15:23, 1] += 900
