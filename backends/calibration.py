@@ -33,7 +33,7 @@ def apply_temperature(probs: ArrayLike, temperature: float) -> NDArray[np.float6
     return _soften(np.log(np.maximum(checked, 1e-300)), check_range("temperature", temperature, 1e-6, 1e6))
 
 
-def fit_temperature(probs: ArrayLike, label: ArrayLike) -> float:
+def fit_temperature(probs: ArrayLike, label: ArrayLike, *, prior: float = 0.0) -> float:
     """Return the temperature in [0.05, 20] with the least cross-entropy of held-out samples.
 
     C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2. The
@@ -42,16 +42,22 @@ def fit_temperature(probs: ArrayLike, label: ArrayLike) -> float:
     Args:
         probs: (N, K) probabilities of samples (whole groups) that were not trained on.
         label: (N,) int, their true classes.
+        prior: for so many samples more their class is taken to be any, as likely as the others, so that a few samples that are
+            all right do not make one sure of everything (J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999,
+            section 2.2).
 
     Raises:
         NotEnoughData: if N = 0.
-        InvalidField: if a row is no distribution, or a label is no column.
+        InvalidField: if a row is no distribution, a label is no column, or `prior` is below 0.
     """
     checked, truth = _check(probs, label)
-    logs, rows = np.log(np.maximum(checked, 1e-300)), np.arange(len(truth))
+    check_range("prior", prior, 0, 1e9)
+    n, n_classes = checked.shape
+    logs = np.log(np.maximum(checked, 1e-300))
+    wanted = (n * np.eye(n_classes)[truth] + prior / n_classes) / (n + prior)
 
     def compute_loss(log_t: float) -> float:
-        return float(-np.log(np.maximum(_soften(logs, float(np.exp(log_t)))[rows, truth], 1e-300)).mean())
+        return float(-(wanted * np.log(np.maximum(_soften(logs, float(np.exp(log_t))), 1e-300))).sum(axis=1).mean())
 
     low, high = _LOG_RANGE
     for _ in range(60):

@@ -19,8 +19,10 @@ from backends.calibration import apply_temperature, fit_temperature
 
 __all__ = ["PoseEnsemble", "Weighing", "weigh"]
 
-_WEIGHTS = (0.4, 0.5, 0.6, 0.7, 0.8)
-"""Shares of the networks in the average that are tried; the trees have the rest."""
+_SHARES = np.linspace(0, 1, 11)
+"""Shares of the networks in the average that may be; the trees have the rest."""
+_PRIOR = 1.0
+"""See `fit_temperature`: where all that is held out is right, something else may still be wrong."""
 
 
 class PoseEnsemble(PoseNetwork):
@@ -86,21 +88,28 @@ class Weighing:
 
 
 def weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[np.int64]) -> Weighing:
-    """Choose the share with the least cross-entropy on held-out groups, then the temperature of that average.
+    """Return the share that held-out groups expect, all shares being as likely before, and the temperature of that average.
+
+    Each share counts by the likelihood of the labels under its own best temperature (before calibration the trees, which hedge,
+    look worse than they are). A mean and no choice: where few samples are held out, and all shares do well, it lies in the middle.
 
     Args:
         said: (N, K) probabilities of networks.
         grown: (N, K) probabilities of trees.
         label: (N,) true columns.
     """
-    rows = np.arange(len(label))
+    found = [_calibrate(share * said.astype(np.float64) + (1 - share) * grown, label) for share in _SHARES]
+    likely = -np.array([losses.sum() for _, losses in found])
+    chances = np.exp(likely - likely.max())
+    expected = float(chances @ _SHARES / chances.sum())
+    temperature, losses = _calibrate(expected * said.astype(np.float64) + (1 - expected) * grown, label)
+    return Weighing(weight=expected, temperature=temperature, losses=losses)
 
-    def mix(weight: float) -> NDArray[np.float64]:
-        probs = np.maximum(weight * said.astype(np.float64) + (1 - weight) * grown, 1e-6)
-        mixed: NDArray[np.float64] = probs / probs.sum(axis=1, keepdims=True)
-        return mixed
 
-    best = _WEIGHTS[int(np.argmin([-np.log(mix(weight)[rows, label]).mean() for weight in _WEIGHTS]))]
-    temperature = fit_temperature(mix(best), label)
-    softened = np.maximum(apply_temperature(mix(best), temperature), 1e-6)
-    return Weighing(weight=best, temperature=temperature, losses=-np.log(softened[rows, label]))
+def _calibrate(probs: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+    """Return the best temperature, and what the samples lose (N,) with it, in nats."""
+    safe = np.maximum(probs, 1e-6)
+    safe /= safe.sum(axis=1, keepdims=True)
+    temperature = fit_temperature(safe, label, prior=_PRIOR)
+    softened = np.maximum(apply_temperature(safe, temperature), 1e-6)
+    return temperature, -np.log(softened[np.arange(len(label)), label])

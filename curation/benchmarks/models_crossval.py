@@ -28,7 +28,7 @@ COCO_17 = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 JOINTS_13 = (0, *COCO_17[5:])
 """Nose, shoulders, elbows, wrists, hips, knees, ankles."""
 BASELINE = "extra-trees"
-_MOST_SEQUENCES, _FEW = 1_400, 200
+_MOST_SEQUENCES, _FEW, _LEAST_GROUPS = 1_400, 200, 2
 _LEAST_GAIN, _MOST_SECONDS = 0.05, 480.0
 
 
@@ -81,8 +81,12 @@ def _list_files(seed: int) -> dict[tuple[str, bool], SequenceSet]:
         ("rendered, 13 joints, 3-D, 200", True): cut_keypoints(lessons, JOINTS_13, n_dims=3, most=_FEW, seed=seed),
     }
     folder = os.environ.get(EXERCISES)
-    if folder:
-        found |= {(f"exercises, {path.stem}", False): read_sequences(path) for path in sorted(Path(folder).glob("*.csv"))}
+    rows = {path.stem: read_sequences(path) for path in sorted(Path(folder).glob("*.csv"))} if folder else {}
+    for name, sequences in rows.items():
+        if len(set(sequences.group.tolist())) < _LEAST_GROUPS:
+            sys.stderr.write(f"{name}: one group, which leaves nothing to hold out\n")
+        else:
+            found[f"exercises, {name}", False] = sequences
     return found
 
 

@@ -46,6 +46,15 @@ def test_a_temperature_keeps_rows_and_order():
     np.testing.assert_allclose(apply_temperature([[0.0, 1.0]], 2.0), [[0, 1]], atol=1e-9)
 
 
+def test_a_few_samples_that_are_all_right_do_not_make_sure_of_everything():
+    probs, label = np.tile([0.7, 0.3], (18, 1)), np.zeros(18, int)
+    assert fit_temperature(probs, label) == pytest.approx(0.05, rel=0.01)
+    softened = apply_temperature(probs, fit_temperature(probs, label, prior=1.0))
+    assert softened[0, 0] == pytest.approx((18 + 0.5) / 19, abs=1e-3)
+    many, said = draw_calibrated()
+    assert fit_temperature(many, said, prior=1.0) == pytest.approx(fit_temperature(many, said), rel=1e-3)
+
+
 def test_bad_input_is_named():
     with pytest.raises(NotEnoughData, match="samples to calibrate on"):
         fit_temperature(np.zeros((0, 3)), np.zeros(0, int))
@@ -53,5 +62,7 @@ def test_bad_input_is_named():
         compute_ece([[0.5, 0.5]], np.array([2]))
     with pytest.raises(InvalidField, match="sums to"):
         compute_ece([[0.5, 0.6]], np.array([0]))
+    with pytest.raises(InvalidField, match="prior"):
+        fit_temperature([[0.5, 0.5]], np.array([0]), prior=-1.0)
     with pytest.raises(InvalidField, match="temperature"):
         apply_temperature([[0.5, 0.5]], 0.0)
