@@ -20,7 +20,7 @@ from curation.benchmarks.mislabels_data import DATA, EXERCISES, NOISES, spoil_la
 from curation.benchmarks.mislabels_peers import PEERS, ask_peers, judge_out_of_fold
 from schemas.errors import InvalidField
 
-__all__ = ["Trial", "bench_mislabels", "measure_calibration", "measure_effort", "run_trial", "summarise_trials"]
+__all__ = ["Trial", "bench_mislabels", "measure_calibration", "measure_chance", "measure_effort", "run_trial", "summarise_trials"]
 
 OURS = "default"
 RETRAINING = "retraining"
@@ -33,7 +33,8 @@ class Trial:
     """One data set, noise and seed.
 
     By method: `precision` (average), `at_k` (k = number of wrong labels), `effort` (share of labels looked at until 95 % are
-    right). `ece` of our probabilities, and `suggested`, the share of wrong labels rightly suggested.
+    right). `ece` of our probabilities, `chance` what it would be if each of them were true, and `suggested`, the share of wrong
+    labels rightly suggested.
     """
 
     data: str
@@ -44,6 +45,7 @@ class Trial:
     at_k: dict[str, float]
     effort: dict[str, float]
     ece: float
+    chance: float
     suggested: float
 
 
@@ -98,7 +100,8 @@ def run_trial(name: str, noise: str, seed: int) -> Trial:
     probs = judge_out_of_fold(data, labels, seed)
     ours = rank_labels(labels, probs, features=data.features, groups=data.groups)
     scores = {OURS: ours.score, **ask_peers(data, labels, probs, seed)}
-    chance = 1 - _CLEAN / max(float(wrong.mean()), 1e-9)
+    probability = ours.wrong if ours.wrong is not None else ours.score
+    random = 1 - _CLEAN / max(float(wrong.mean()), 1e-9)
     return Trial(
         data=name,
         noise=noise,
@@ -106,8 +109,9 @@ def run_trial(name: str, noise: str, seed: int) -> Trial:
         rate=float(wrong.mean()),
         precision={method: measure_precision(score, wrong) for method, score in scores.items()},
         at_k={method: float(wrong[_sort(score)[: int(wrong.sum())]].mean()) for method, score in scores.items()},
-        effort={"random": max(chance, 0.0), **{method: measure_effort(score, wrong) for method, score in scores.items()}},
-        ece=measure_calibration(ours.wrong if ours.wrong is not None else ours.score, wrong),
+        effort={"random": max(random, 0.0), **{method: measure_effort(score, wrong) for method, score in scores.items()}},
+        ece=measure_calibration(probability, wrong),
+        chance=measure_chance(probability, seed=seed),
         suggested=float((ours.suggested == data.truth)[wrong].mean()),
     )
 
@@ -133,6 +137,12 @@ def measure_calibration(probability: NDArray[np.float64], wrong: NDArray[np.bool
     return float(np.abs(said - so).sum() / len(wrong))
 
 
+def measure_chance(probability: NDArray[np.float64], *, seed: int = 0, draws: int = 50) -> float:
+    """Return the calibration error that is left where every probability is true: so few samples a bin scatter around it."""
+    rng = np.random.default_rng(seed)
+    return float(np.mean([measure_calibration(probability, rng.random(len(probability)) < probability) for _ in range(draws)]))
+
+
 def summarise_trials(trials: Sequence[Trial]) -> BenchResult:
     """Return means over seeds for each data set and noise, and over all of them how we stand beside the best peer."""
     keys = list(dict.fromkeys((trial.data, trial.noise) for trial in trials))
@@ -156,7 +166,7 @@ def summarise_trials(trials: Sequence[Trial]) -> BenchResult:
         f"wrong labels: precision {gain:.3f} x the best of {len(PEERS)} peers (mean of {len(keys)} conditions, {seeds} seeds; "
         f"{min(ratios):.3f} to {max(ratios):.3f}), calibration error {error:.3f}"
     )
-    columns = ("data", "noise", "seed", "rate", "precision", "at_k", "effort", "ece", "suggested")
+    columns = ("data", "noise", "seed", "rate", "precision", "at_k", "effort", "ece", "chance", "suggested")
     told = [{name: getattr(trial, name) for name in columns} for trial in trials]
     return BenchResult(rows=tuple(rows), line=line, data={"ratio": gain, "ece": error, "trials": told}, missed=tuple(missed))
 
@@ -164,12 +174,13 @@ def summarise_trials(trials: Sequence[Trial]) -> BenchResult:
 def _describe(data: str, noise: str, part: Sequence[Trial], mean: dict[str, float], best: str, ratio: float, error: float) -> str:
     spread = [trial.precision[OURS] for trial in part]
     peers = ", ".join(f"{name} {mean[name]:.3f}" for name in PEERS)
+    left = float(np.mean([trial.chance for trial in part]))
     effort = {n: float(np.mean([t.effort[n] for t in part])) for n in (OURS, "random", "self-confidence")}
     at_k = {n: float(np.mean([t.at_k[n] for t in part])) for n in (OURS, best)}
     return (
         f"{data}, {noise}: AP {mean[OURS]:.3f} ({min(spread):.3f} to {max(spread):.3f}), {ratio:.3f} x {best} [{peers}]; "
-        f"P@k {at_k[OURS]:.3f} against {at_k[best]:.3f}; ECE {error:.3f}; to 95 % clean {effort[OURS]:.0%} of the labels, "
-        f"cleanlab's order {effort['self-confidence']:.0%}, random {effort['random']:.0%}; "
+        f"P@k {at_k[OURS]:.3f} against {at_k[best]:.3f}; ECE {error:.3f} (by chance {left:.3f}); to 95 % clean {effort[OURS]:.0%} "
+        f"of the labels, cleanlab's order {effort['self-confidence']:.0%}, random {effort['random']:.0%}; "
         f"rightly suggested {np.mean([t.suggested for t in part]):.0%}"
     )
 

@@ -116,7 +116,7 @@ def _believe(labels: Labels, probs: Floats, evidence: Evidence) -> _Belief:
 def _judge(labels: Labels, refined: Refined, groups: NDArray[Any] | None) -> _Belief:
     """Read the posterior. A label that no other group has was never taught to who judges it: it is as suspect as labels are."""
     score = _read_posterior(labels, refined)
-    wrong = calibrate_wrong(score, refined.log_guess, refined.noise)
+    wrong = calibrate_wrong(score, refined.log_guess, refined.noise, refined.rate)
     alone = _find_alone(labels, groups)
     if alone.any() and not alone.all():
         score[alone], wrong = score[~alone].mean(), np.where(alone, wrong[~alone].mean(), wrong)

@@ -18,6 +18,7 @@ __all__ = [
     "compute_log_posterior",
     "count_confident",
     "estimate_noise",
+    "fit_rate",
     "fit_symmetric",
     "fit_tilted",
     "fit_weights",
@@ -38,6 +39,7 @@ _SHARP_FROM, _SHARP_AT = 5.0, 10.0
 _LEAK = 0.01
 _STEEPEST = 5.0
 _DOUBTED = 0.5
+_LEAST_SCALE, _MOST_WRONG = 0.05, 0.98
 
 
 def spread_evenly(rate: float, n_classes: int) -> Floats:
@@ -133,6 +135,32 @@ def fit_symmetric(opinion: Floats, labels: Labels, *, rate: float = 0.25, steps:
         wrong = float((1 - np.exp(posterior[np.arange(n), labels])).sum())
         noise = spread_evenly((wrong + 0.5) / (n + 1), n_classes)
     return noise
+
+
+def fit_rate(opinions: Sequence[Floats], labels: Labels, noise: Floats, *, steps: int = 8) -> float:
+    """Return the share of wrong labels, in [0, 1], under which they are likeliest: they go wrong as T says, but more or less often.
+
+    Opinions are weighed and T is scaled, I + a (T − I), in turns.
+
+    Args:
+        opinions: each (N, K) logarithms of out-of-sample probabilities.
+        labels: (N,).
+        noise: (K, K) T.
+        steps: how many turns.
+    """
+    from scipy.optimize import minimize_scalar
+
+    most, scaled = _MOST_WRONG / max(float(1 - noise.diagonal().min()), 1e-9), noise
+    for _ in range(steps):
+        guess = np.exp(combine_opinions(opinions, *fit_tilted(opinions, labels, scaled)))
+        kept, moved = guess[np.arange(len(labels)), labels], (guess * (noise - np.eye(len(noise)))[:, labels].T).sum(axis=1)
+
+        def measure(scale: float, kept: Floats = kept, moved: Floats = moved) -> float:
+            return -float(np.log(np.maximum(kept + scale * moved, 1e-12)).mean())
+
+        scale = float(minimize_scalar(measure, bounds=(min(_LEAST_SCALE, most), most), method="bounded").x)
+        scaled = np.eye(len(noise)) + scale * (noise - np.eye(len(noise)))
+    return float(guess.mean(axis=0) @ (1 - scaled.diagonal()))
 
 
 def count_confident(log_guess: Floats, labels: Labels, *, share: float = _CONFIDENT_SHARE, sure: float = np.inf) -> Floats:

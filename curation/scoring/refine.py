@@ -15,6 +15,7 @@ from curation.scoring.noise import (
     compute_log_posterior,
     count_confident,
     estimate_noise,
+    fit_rate,
     fit_symmetric,
     fit_tilted,
     fit_weights,
@@ -40,13 +41,15 @@ class Refined:
     """What is believed of N samples.
 
     `log_guess` (N, K): log P(true class), the sample's own label left out; `log_posterior` (N, K): with it; `noise` (K, K), see
-    `curation.scoring.noise`; `votes` (M, N): what each of M models says on its own.
+    `curation.scoring.noise`; `votes` (M, N): what each of M models says on its own; `rate`: the share of wrong labels, in [0, 1],
+    by models that heard nothing of the label they judge, None where there are none.
     """
 
     log_guess: Floats
     log_posterior: Floats
     noise: Floats
     votes: NDArray[np.int64]
+    rate: float | None = None
 
 
 def refine_labels(
@@ -63,8 +66,8 @@ def refine_labels(
     First from the opinions alone. With features, two families of models (a ridge on random Fourier features: A. Rahimi, B. Recht,
     2007; extremely randomised trees, up to 20 000 samples) are then taught, out of fold and by group, on the posterior instead of
     the labels: what the first look found wrong no longer misleads them. If their guesses show that classes are taken for one other
-    each (`curation.scoring.pairs`), which misleads the first look most, they are taught once more with that known, and up to 2 000
-    samples the rate is measured by models that heard nothing of the label; another pattern is believed half (`soften_pattern`).
+    each (`curation.scoring.pairs`), which misleads the first look most, they are taught once more with that known; another pattern
+    is believed half (`soften_pattern`). Up to 2 000 samples the rate is also measured by models that heard nothing of the label.
 
     Args:
         labels: (N,) columns.
@@ -89,18 +92,22 @@ def refine_labels(
         flat = scaled if features is None else np.asarray(features, np.float32).reshape(len(labels), -1)
     heard = [*opinions, *teach_both(first.log_posterior, folds, scaled, flat)]
     second = _weigh(heard, labels, symmetric, fitted, first.log_guess)
+    can_part = flat is not None and len(labels) <= _MOST_APART and folds[0].max() > 1
     pairs = find_pairs(heard, labels, second.noise, count_confident(second.log_guess, labels))
     if pairs is None:
         believed = _believe(heard, labels, second.noise, fitted, tilted=True)
         noise = soften_pattern(second.noise, believed.log_guess)
         posterior, _ = compute_log_posterior(believed.log_guess, labels, noise)
-        return evolve(believed, noise=noise, log_posterior=posterior)
+        rate = None
+        if flat is not None and can_part:
+            rate = fit_rate([*opinions, *teach_apart(labels, noise, folds[0], scaled, flat)], labels, noise)
+        return evolve(believed, noise=noise, log_posterior=posterior, rate=rate)
     once = _believe(opinions, labels, pairs.spread(second.noise), fitted, tilted=True)
     heard += teach_both(once.log_posterior, folds, scaled, flat)
     third = _believe(heard, labels, pairs.spread(second.noise), fitted, tilted=True)
     counts = count_confident(third.log_guess, labels)
     pairs = find_pairs(heard, labels, second.noise, counts, before=pairs) or pairs
-    if flat is not None and len(labels) <= _MOST_APART and folds[0].max() > 1:
+    if flat is not None and can_part:
         apart = teach_apart(labels, pairs.spread(second.noise), folds[0], scaled, flat)
         pairs = _measure_rate([heard, [*opinions, *apart]], labels, pairs, second.noise, fitted)
     return _believe(heard, labels, pairs.spread(second.noise), fitted, tilted=True)

@@ -38,6 +38,15 @@ def test_far_short_the_log_odds_are_drawn_together_in_the_same_order():
     assert np.ptp(log_odds(drawn[1:])) == pytest.approx(np.ptp(log_odds(low[1:])) / 2, rel=1e-6)
 
 
+def test_who_heard_no_echo_raises_the_mean_half_way_and_never_lowers_it():
+    said = WRONG.mean()
+    raised = calibrate_wrong(WRONG, guess_with(0.8), spread_evenly(0.3, 4), said + 0.1)
+    assert raised.mean() == pytest.approx(said + 0.05, abs=1e-3)
+    assert (np.diff(raised) > 0).all()
+    np.testing.assert_array_equal(calibrate_wrong(WRONG, guess_with(0.8), spread_evenly(0.3, 4), said - 0.1), WRONG)
+    assert calibrate_wrong(WRONG, guess_with(0.9), spread_evenly(0.38, 4), 0.48).mean() == pytest.approx(0.43, abs=1e-3)
+
+
 def test_nothing_wrong_and_everything_wrong_stay():
     for wrong in (np.zeros(40), np.ones(40)):
         found = calibrate_wrong(wrong, guess_with(0.9, 40), spread_evenly(0.4, 4))

@@ -8,6 +8,7 @@ from curation.scoring.noise import (
     compute_log_posterior,
     count_confident,
     estimate_noise,
+    fit_rate,
     fit_symmetric,
     fit_tilted,
     fit_weights,
@@ -48,6 +49,20 @@ def test_the_rate_of_symmetric_noise_is_found(rate):
     guess, labels, truth = draw(spread_evenly(rate, 5))
     assert 1 - fit_symmetric(guess, labels)[0, 0] == pytest.approx((labels != truth).mean(), abs=0.03)
     assert abs(measure_structure(count_confident(guess, labels))) < 4
+
+
+@pytest.mark.parametrize("make", [spread_evenly, pair_noise])
+@pytest.mark.parametrize(("told", "rate"), [(0.2, 0.4), (0.4, 0.1), (0.3, 0.3)])
+def test_the_rate_is_found_though_the_pattern_came_with_another_one(make, told, rate):
+    guess, labels, truth = draw(make(rate, 5))
+    pattern = 0.99 * make(told, 5) + 0.01 * spread_evenly(0.5, 5)
+    assert fit_rate([guess], labels, pattern) == pytest.approx((labels != truth).mean(), abs=0.03)
+
+
+def test_without_a_wrong_label_nearly_none_is_said_and_no_noise_stays_none():
+    guess, labels, _ = draw(np.eye(5))
+    assert fit_rate([guess], labels, spread_evenly(0.3, 5)) < 0.03
+    assert fit_rate([guess], labels, (1 - 1e-6) * np.eye(5) + 2e-7) < 0.01
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.4])
