@@ -130,7 +130,7 @@ def test_networks_are_timed_in_turns():
 
 
 def cross(data, model, f1, **other):
-    facts = {"rendered": data == "drawn", "seed": 0, "n": 100, "accuracy": f1, "seconds": 9.0} | other
+    facts = {"seed": 0, "n": 100, "accuracy": f1, "seconds": 9.0} | other
     return CrossRun(data=data, model=model, f1=f1, **facts)
 
 
@@ -144,7 +144,7 @@ def test_crossval_names_the_file_on_which_default_is_below_trees_and_who_takes_t
         "rows: default takes 500 s, wanted 480",
         "rows: default 0.9800 is below extra-trees 1.0000",
     )
-    assert "14.0 points of macro-F1 above extra-trees on rendered lessons, 6.0 on all, -2.0 at least" in result.line
+    assert "14.0 points of macro-F1 above extra-trees on the 1 that leave five, 6.0 on all, -2.0 at least" in result.line
     assert "0.940 (0.920 to 0.960)" in result.rows[0]
 
 
@@ -161,7 +161,7 @@ def test_keypoints_are_cut_from_sequences(sequence_factory):
 
 def test_crossval_runs_both_models_on_the_same_folds(sequence_factory, monkeypatch):
     data = sequence_factory(40, n_groups=5, n_frames=4, seed=2)
-    monkeypatch.setattr("curation.benchmarks.models_crossval._list_files", lambda seed: {("rows", False): data})
+    monkeypatch.setattr("curation.benchmarks.models_crossval._list_files", lambda seed: {"rows": data})
     result = bench_models(rounds=1, parts=["crossval", "logreg", "extra-trees"])
     assert [row.split()[1] for row in result.rows] == ["logreg", "extra-trees"]
     assert "default" not in result.line
