@@ -20,7 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.checks import check_name
 from schemas.errors import DuplicateName, FormatError, InvalidField, UnknownName
 
-__all__ = ["BLAZEPOSE_33", "Axis", "Behaviour", "Label", "Skeleton", "Taxonomy", "list_taxonomies", "load_taxonomy"]
+__all__ = [
+    "BLAZEPOSE_33",
+    "COCO_17",
+    "JOINTS_13",
+    "Axis",
+    "Behaviour",
+    "Label",
+    "Skeleton",
+    "Taxonomy",
+    "list_taxonomies",
+    "load_taxonomy",
+]
 
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -212,6 +223,19 @@ BLAZEPOSE_33 = Skeleton(
     edges=_EDGES_33,
 )
 """The 33 landmarks of MediaPipe Pose, in its order (left and right are the person's own)."""
+
+_JOINTS = tuple(f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in ("left", "right"))
+_LIMBS = ((1, 2), (1, 3), (3, 5), (2, 4), (4, 6), (1, 7), (2, 8), (7, 8), (7, 9), (9, 11), (8, 10), (10, 12))
+
+JOINTS_13 = Skeleton(name="joints-13", nodes=("nose", *_JOINTS), edges=((0, 1), (0, 2), *_LIMBS))
+"""COCO's keypoints but for eyes and ears, in its order, which is also Penn Action's (W. Zhang et al., ICCV 2013; head for nose)."""
+
+COCO_17 = Skeleton(
+    name="coco-17",
+    nodes=("nose", "left_eye", "right_eye", "left_ear", "right_ear", *_JOINTS),
+    edges=((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6), *((a + 4, b + 4) for a, b in _LIMBS)),
+)
+"""The 17 keypoints of COCO's people and its 19 limbs (T.-Y. Lin et al., "Microsoft COCO", ECCV 2014), in its order."""
 
 
 class _BehaviourFile(BaseModel):

@@ -5,10 +5,11 @@ in one cycle, and extremely randomised trees on what a sequence is in sum (`back
 sequences the two kinds err on different samples. The second network and a small forest do without about a fifth of the sequences,
 as whole groups; there the weights of the average and the temperature (C. Guo et al., 2017) are found.
 
-Sequences of MediaPipe's 33 landmarks may go on from networks trained on rendered lessons (`backends.behaviour.start`): all
-layers are trained on, the last one is new (J. Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014,
-fine-tuned). What is held out can overrule that: one network from there and one from scratch do without it, and if the one from
-scratch is clearly better there, so are the others.
+Sequences of MediaPipe's 33 landmarks, or of those among them that COCO or Penn Action mark (`backends.behaviour.layout`), may go
+on from networks trained on rendered lessons (`backends.behaviour.start`): all layers are trained on, the last one is new (J.
+Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014, fine-tuned). What is held out can overrule
+that: one network from there and one from scratch do without it, and if the one from scratch is clearly better there, so are the
+others.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from backends.behaviour.common import check_training, encode_labels
 from backends.behaviour.ensemble import PoseEnsemble, Weighing, weigh
 from backends.behaviour.forest import Forest, choose_pairs, count_summaries, grow_forest, summarise
 from backends.behaviour.graph import PoseGraph
+from backends.behaviour.layout import find_layout, place_landmarks
 from backends.behaviour.network import NetworkModel, standardise
-from backends.behaviour.normalise import check_poses
+from backends.behaviour.normalise import check_poses, choose_nodes
+from backends.behaviour.reading import PoseInput
 from backends.behaviour.start import START, Start, fits_start, load_start
 from backends.training import TrainingPlan, choose_validation, isolate_random, train_classifier
 from schemas.sequences import SequenceSet
@@ -45,7 +48,7 @@ _SAMPLES_TO_SEE, _SAMPLES_FROM_START = 28_000, 13_000
 _LR_FROM_START = 0.25
 """Of the plan's rate: what the start knows is to be kept."""
 _TURN = 0.6
-"""In radians, about the vertical axis, where depth was measured and not guessed."""
+"""In radians, about the vertical axis, where depth was measured and not guessed; not from the start, which learnt from guesses."""
 _CHUNK = 512
 
 
@@ -81,7 +84,7 @@ class Default(NetworkModel):
         mirror: see `NetworkModel`.
         plan: how each network is trained; 0 epochs = as many as suit the number of sequences.
         n_members: networks.
-        start: folder of a start (`backends.behaviour.start`) for sequences of 33 landmarks; None = always from scratch.
+        start: folder of a start (`backends.behaviour.start`) for MediaPipe's landmarks or some of them; None = always from scratch.
     """
 
     name = "default"
@@ -106,6 +109,7 @@ class Default(NetworkModel):
         pose = check_poses(sequences.pose)[usable]
         label, group = encode_labels(sequences.label[usable], self.classes), sequences.group[usable]
         self._configure(pose)
+        self._find_layout(pose, sequences.skeleton)
         features = self._prepare(pose)
         data = _Data(
             features=features,
@@ -135,17 +139,22 @@ class Default(NetworkModel):
         self._finish(data, members, found[best] if found else None)
         return self
 
+    def _find_layout(self, pose: NDArray[np.float32], skeleton: NDArray[np.int64] | None) -> None:
+        """Read the poses as MediaPipe's landmarks if that is what their keypoints are."""
+        layout = find_layout(pose, skeleton)
+        if layout is not None:
+            self._config |= {"layout": list(layout), "nodes": choose_nodes(place_landmarks(pose, layout))}
+
     def _find_start(self, sequences: SequenceSet) -> Start | None:
-        if self.start is None or not fits_start(sequences.pose.shape[2], sequences.skeleton):
-            return None
-        return load_start(self.start)
+        fits = "layout" in self._config or fits_start(sequences.pose.shape[2], sequences.skeleton)
+        return load_start(self.start) if fits and self.start is not None else None
 
     def _train_member(self, data: _Data, number: int, before: Sequence[PoseGraph], begun: bool) -> PoseGraph:
         """Train one more network, `begun` or from scratch; while it is, the model that reports show is the networks so far."""
         rows = ~data.held if number == self.n_members - 1 else np.ones_like(data.held)
         epochs = self._count_epochs(int(rows.sum()), begun)
         done, total, mirror = self._done, self._count_all_epochs(data), self._find_mirror()
-        chosen, turn = torch.from_numpy(rows), _TURN if self._config["n_channels"] == 3 else 0.0
+        chosen, turn = torch.from_numpy(rows), _TURN if self._config["n_channels"] == 3 and not begun else 0.0
 
         def report(epoch: int, train_loss: float, val_loss: float | None) -> None:
             if data.progress is not None:
@@ -227,8 +236,9 @@ class Default(NetworkModel):
         return choose_pairs(len(self._config["nodes"]))
 
     def _find_bones(self, features: Tensor, skeleton: NDArray[np.int64] | None) -> list[int]:
-        nodes = self._config["nodes"]
-        position = {node: at for at, node in enumerate(nodes)}
+        read = PoseInput.of(self._config)
+        placed = read.layout or range(read.n_nodes)
+        position = {placed.index(node): at for at, node in enumerate(read.nodes)}
         edges = (
             []
             if skeleton is None

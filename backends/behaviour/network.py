@@ -54,7 +54,8 @@ class NetworkModel(ABC):
     """A registered model around a `PoseNetwork`; see `backends.base.BehaviourModel`. A subclass says which network and which plan.
 
     Works for any T >= 1, any V >= 1 and C = 2, 3 or 4; which keypoints are read is chosen from the training set. With `mirror` left
-    and right are swapped at random in training (33-point skeleton only), unless the names of the classes say that the side matters.
+    and right are swapped at random in training (where each keypoint's counterpart is known), unless the names of the classes say
+    that the side matters.
     """
 
     name: str
@@ -179,7 +180,7 @@ class NetworkModel(ABC):
     def _find_mirror(self) -> tuple[int, ...] | None:
         """Return the counterpart of every node that is read, or None where left and right are not to be swapped."""
         sided = any({"left", "right"} & set(re.split(r"[^a-z]+", name.lower())) for name in self.classes)
-        return find_counterparts(self._config["nodes"], self._config["n_nodes"]) if self.mirror and not sided else None
+        return find_counterparts(self._config["nodes"], PoseInput.of(self._config).n_placed) if self.mirror and not sided else None
 
     def _augment(self, batch: Tensor, generator: torch.Generator, mirror: tuple[int, ...] | None) -> Tensor:
         """Return a training batch (B, T, V', F) as the network is to see it this time."""

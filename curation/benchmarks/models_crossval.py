@@ -22,13 +22,10 @@ from numpy.typing import NDArray
 from curation.benchmarks import BenchResult
 from curation.benchmarks.mislabels_data import EXERCISES
 from schemas.sequences import SequenceSet, read_sequences
+from schemas.vocabulary import BLAZEPOSE_33, COCO_17, JOINTS_13, Skeleton
 
-__all__ = ["COCO_17", "JOINTS_13", "CrossRun", "bench_crossval", "cut_keypoints", "describe_crossval"]
+__all__ = ["CrossRun", "bench_crossval", "cut_keypoints", "describe_crossval"]
 
-COCO_17 = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""COCO's keypoints among MediaPipe's 33 landmarks."""
-JOINTS_13 = (0, *COCO_17[5:])
-"""Nose, shoulders, elbows, wrists, hips, knees, ankles."""
 BASELINE = "extra-trees"
 _MOST_SEQUENCES, _FEW, _LEAST_GROUPS = 1_400, 200, 2
 _LEAST_GAIN, _MOST_SECONDS = 0.05, 480.0
@@ -63,11 +60,12 @@ def bench_crossval(*, rounds: int, seed: int = 0, models: Sequence[str] = ()) ->
     return describe_crossval(runs)
 
 
-def cut_keypoints(sequences: SequenceSet, nodes: Sequence[int], *, n_dims: int, most: int, seed: int) -> SequenceSet:
-    """Return at most `most` sequences, some at random, with these keypoints only, x, y[, z] of each; the limbs are not known."""
+def cut_keypoints(sequences: SequenceSet, skeleton: Skeleton, *, n_dims: int, most: int, seed: int) -> SequenceSet:
+    """Return at most `most` sequences of MediaPipe's landmarks, at random, as another skeleton, x, y[, z] of each; no limbs."""
+    nodes = [BLAZEPOSE_33.nodes.index(name) for name in skeleton.nodes]
     rows = np.sort(np.random.default_rng(seed).permutation(len(sequences))[:most])
     kept = sequences.take(rows)
-    return SequenceSet(pose=kept.pose[:, :, list(nodes), :n_dims], label=kept.label, group=kept.group, fps=kept.fps)
+    return SequenceSet(pose=kept.pose[:, :, nodes, :n_dims], label=kept.label, group=kept.group, fps=kept.fps)
 
 
 def _list_files(seed: int) -> dict[str, SequenceSet]:
