@@ -21,6 +21,8 @@ __all__ = ["PoseEnsemble", "Weighing", "weigh"]
 
 _SHARES = np.linspace(0, 1, 11)
 """Shares of the networks in the average that may be; the trees have the rest."""
+_LIKELY = 1 - _SHARES
+"""How likely each is before anything was held out: trees, the simpler, are to have about two thirds where nothing speaks against it."""
 _PRIOR = 1.0
 """See `fit_temperature`: where all that is held out is right, something else may still be wrong."""
 
@@ -88,10 +90,10 @@ class Weighing:
 
 
 def weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[np.int64]) -> Weighing:
-    """Return the share that held-out groups expect, all shares being as likely before, and the temperature of that average.
+    """Return the share that held-out groups expect, and the temperature of that average.
 
     Each share counts by the likelihood of the labels under its own best temperature (before calibration the trees, which hedge,
-    look worse than they are). A mean and no choice: where few samples are held out, and all shares do well, it lies in the middle.
+    look worse than they are). A mean and no choice: where few samples are held out, and all shares do well, it is about a third.
 
     Args:
         said: (N, K) probabilities of networks.
@@ -100,7 +102,7 @@ def weigh(said: NDArray[np.float32], grown: NDArray[np.float32], label: NDArray[
     """
     found = [_calibrate(share * said.astype(np.float64) + (1 - share) * grown, label) for share in _SHARES]
     likely = -np.array([losses.sum() for _, losses in found])
-    chances = np.exp(likely - likely.max())
+    chances = np.exp(likely - likely.max()) * _LIKELY
     expected = float(chances @ _SHARES / chances.sum())
     temperature, losses = _calibrate(expected * said.astype(np.float64) + (1 - expected) * grown, label)
     return Weighing(weight=expected, temperature=temperature, losses=losses)

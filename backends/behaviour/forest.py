@@ -12,6 +12,7 @@ from torch import Tensor, nn
 __all__ = ["Forest", "choose_pairs", "count_summaries", "grow_forest", "summarise"]
 
 _MAX_PAIRS = 120
+_N_SHOWN = 8
 
 
 def choose_pairs(n_nodes: int) -> NDArray[np.int64]:
@@ -24,8 +25,8 @@ def choose_pairs(n_nodes: int) -> NDArray[np.int64]:
 def summarise(features: Tensor, pairs: Tensor, n_dims: int) -> Tensor:
     """Return (B, S): mean, spread, least and largest value over time of every channel and of the differences of pairs of keypoints.
 
-    Of the channels also the mean change from frame to frame and the change from the first frame to the last. Only frames in which a
-    point is seen count; 0 where it never is.
+    Of the channels also the mean change from frame to frame and the change from the first frame to the last; only frames in which a
+    point is seen count, 0 where it never is. Last the channels themselves in eight frames, evenly spaced from first to last.
 
     Args:
         features: (B, T, V, F), of which the first `n_dims` are x, y[, z] and the last marks seen points.
@@ -44,12 +45,20 @@ def summarise(features: Tensor, pairs: Tensor, n_dims: int) -> Tensor:
         torch.cat([seen.expand_as(values).flatten(2), both.expand_as(apart).flatten(2)], dim=2),
     )
     n = change.shape[1]
-    return torch.cat([*(part[:, :n] for part in described), change, drift, *(part[:, n:] for part in described)], dim=1)
+    overall = [*(part[:, :n] for part in described), change, drift, *(part[:, n:] for part in described)]
+    return torch.cat([*overall, _show_frames(values * seen)], dim=1)
 
 
 def count_summaries(n_nodes: int, n_features: int, n_dims: int) -> int:
     """Return S, how many numbers `summarise` makes of V keypoints with F features."""
-    return 6 * n_nodes * (n_features - 1) + 4 * len(choose_pairs(n_nodes)) * n_dims
+    return (6 + _N_SHOWN) * n_nodes * (n_features - 1) + 4 * len(choose_pairs(n_nodes)) * n_dims
+
+
+def _show_frames(values: Tensor) -> Tensor:
+    """Return (B, 8 V F) frames of (B, T, V, F) at eight evenly spaced times; in whole numbers, so that T can be traced."""
+    gaps = _N_SHOWN - 1
+    at = torch.div(2 * torch.arange(_N_SHOWN) * (values.shape[1] - 1) + gaps, 2 * gaps, rounding_mode="floor")
+    return values.index_select(1, at).flatten(1)
 
 
 def _describe(values: Tensor, seen: Tensor) -> list[Tensor]:

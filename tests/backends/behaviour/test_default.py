@@ -90,7 +90,18 @@ def test_summaries_are_of_seen_frames_only():
     assert (low[0], high[0]) == (0, 4)
     assert change[0] == pytest.approx(4 / 3)
     assert drift[0] == 0
-    assert out[6 * n :].tolist() == pytest.approx([1, 0, (8 / 3) ** 0.5, 0, -1, 0, 3, 0])
+    assert out[6 * n : 6 * n + 8].tolist() == pytest.approx([1, 0, (8 / 3) ** 0.5, 0, -1, 0, 3, 0])
+    shown = out[6 * n + 8 :].reshape(8, 2, 2)
+    assert shown[:, 0, 0].tolist() == [0, 0, 2, 2, 4, 4, 0, 0]
+    assert (shown[:, 1] == 1).all()
+
+
+@pytest.mark.parametrize(("n_frames", "shown"), [(1, [0] * 8), (8, range(8)), (15, range(0, 15, 2)), (36, range(0, 36, 5))])
+def test_eight_frames_are_shown_from_the_first_to_the_last(n_frames, shown):
+    features = torch.ones(1, n_frames, 1, 3)
+    features[0, :, 0, 0] = torch.arange(n_frames)
+    out = summarise(features, torch.zeros(0, 2, dtype=torch.long), 2)
+    assert out[0, 6 * 2 :].reshape(8, 2)[:, 0].tolist() == list(shown)
 
 
 @pytest.mark.parametrize(("n_nodes", "n_features", "n_dims"), [(1, 3, 2), (5, 4, 3), (25, 5, 3)])
