@@ -22,7 +22,7 @@ __all__ = ["PoseEnsemble", "Weighing", "weigh"]
 _SHARES = np.linspace(0, 1, 11)
 """Shares of the networks in the average that may be; the trees have the rest."""
 _LIKELY = 1 - _SHARES
-"""How likely each is before anything was held out: trees, the simpler, are to have about two thirds where nothing speaks against it."""
+"""How likely each is before anything was held out: the simpler trees have about two thirds where nothing is against it."""
 _PRIOR = 1.0
 """See `fit_temperature`: where all that is held out is right, something else may still be wrong."""
 

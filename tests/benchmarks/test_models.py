@@ -146,8 +146,10 @@ def test_crossval_names_the_file_on_which_default_is_below_trees_and_who_takes_t
         "rows: default takes 500 s, wanted 480",
         "rows: default 0.9800 is below extra-trees 1.0000",
     )
-    assert "14.0 points of macro-F1 above extra-trees on the 1 that leave five, 6.0 on all, -2.0 at least" in result.line
+    assert "default is 6.0 points of macro-F1 above extra-trees on average, -2.0 at least" in result.line
     assert "0.940 (0.920 to 0.960)" in result.rows[0]
+    near = [cross("drawn", "default", 0.94), cross("drawn", "extra-trees", 0.90)]
+    assert describe_crossval(near).missed == ("default is 4.0 points above extra-trees on average, wanted 5",)
 
 
 def test_keypoints_are_cut_from_sequences(sequence_factory):
