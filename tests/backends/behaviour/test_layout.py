@@ -11,6 +11,8 @@ from backends.behaviour.default import Default
 from backends.behaviour.layout import find_layout, place_landmarks
 from backends.behaviour.reading import PoseInput
 from backends.behaviour.start import START
+from backends.onnx_export import export_onnx
+from backends.onnx_models import OnnxModel
 from backends.training import TrainingPlan
 from backends.weights import read_card
 from curation.benchmarks.models_crossval import cut_keypoints
@@ -94,8 +96,9 @@ def test_it_answers_as_for_the_landmarks_themselves(lessons, tmp_path):
     whole = SequenceSet(pose=place_landmarks(data.pose, COCO), label=data.label, group=data.group)
     model, same = (Default(plan=SHORT).fit(one) for one in (data, whole))
     np.testing.assert_allclose(model.predict_proba(data.pose), same.predict_proba(whole.pose), atol=1e-6)
-    model.save(tmp_path, {})
-    np.testing.assert_allclose(load_model(tmp_path).predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
+    export_onnx(model, tmp_path, n_frames=data.pose.shape[1])
+    for loaded in (load_model(tmp_path), OnnxModel.load(tmp_path)):
+        np.testing.assert_allclose(loaded.predict_proba(data.pose), model.predict_proba(data.pose), atol=1e-6)
     card = read_card(tmp_path).config
     assert (card["layout"], card["start"]) == (list(COCO), read_card(START).version)
 
