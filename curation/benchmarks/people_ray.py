@@ -148,7 +148,7 @@ def open_cluster() -> Iterator[OneCoreNodes]:
     Raises:
         CurationError: if Ray is not installed.
     """
-    from curation.engines.ray import import_ray
+    from curation.engines.ray import connect_quietly, import_ray
 
     ray = import_ray(loopback=True)
     from ray._common.utils import get_default_ray_temp_dir
@@ -159,7 +159,7 @@ def open_cluster() -> Iterator[OneCoreNodes]:
         head = {"num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False, "temp_dir": folder}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
-            ray.init(cluster.address, log_to_driver=False, logging_level="error")
+            connect_quietly(cluster.address)
             yield OneCoreNodes(cluster)
         finally:
             ray.shutdown()

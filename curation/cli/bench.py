@@ -18,7 +18,7 @@ BENCHMARKS = {
     "review": "curation.benchmarks.review:bench_review",
     "vision": "curation.benchmarks.vision:bench_vision",
 }
-IN_PARTS = {"mislabels", "models", "people", "vision"}
+IN_PARTS = {"mislabels", "models", "people", "rank", "vision"}
 DRAWS = {"mislabels"}
 
 

@@ -7,6 +7,7 @@ ends the run on an error, where here one clip is begun again or set aside.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -22,8 +23,9 @@ from curation.engines.local import count_cores
 from curation.engines.worker import Message, describe_error, follow_task, open_stage
 from schemas.errors import CurationError
 
-__all__ = ["RayEngine", "import_ray", "join_cluster"]
+__all__ = ["RayEngine", "connect_quietly", "import_ray", "join_cluster"]
 
+_log = logging.getLogger(__name__)
 _STORE_BYTES = 256 * 2**20
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -161,6 +163,24 @@ def import_ray(*, loopback: bool) -> Any:
     return ray
 
 
+def connect_quietly(address: str, **options: Any) -> None:
+    """Connect this process to a cluster, or start one ("local"), with nothing of Ray's on standard output: that is for results.
+
+    Ray prints there what befalls its processes, a lost node with the last lines of its log, even if told to keep logs away from the
+    driver. The engine says itself what is lost; Ray's words go to the log of this module, as information.
+    """
+    import ray
+    from ray._private import worker as driver
+
+    def note(data: Mapping[str, Any], *, ignore_prefix: bool = False) -> None:
+        del ignore_prefix
+        for line in data["lines"]:
+            _log.info("%s: %s", data["pid"], line)
+
+    driver.print_to_stdstream = note
+    ray.init(address, log_to_driver=False, logging_level="error", **options)
+
+
 @contextmanager
 def join_cluster(workers: int, address: str | None) -> Iterator[int]:
     """Connect to a cluster, or start one for the time being; yield its number of cores. A connection that is there is used."""
@@ -168,11 +188,12 @@ def join_cluster(workers: int, address: str | None) -> Iterator[int]:
     if ray.is_initialized():
         yield _count_cluster_cores()
         return
-    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     with tempfile.TemporaryDirectory(prefix="curate-ray-", ignore_cleanup_errors=True) as folder:
         here = {"num_cpus": workers or count_cores(), "object_store_memory": _STORE_BYTES, "_temp_dir": folder}
         try:
-            ray.init(address or "local", **quiet, **({} if address else {"_node_ip_address": "127.0.0.1", **here}))
+            connect_quietly(
+                address or "local", include_dashboard=False, **({} if address else {"_node_ip_address": "127.0.0.1", **here})
+            )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"the Ray cluster {address} cannot be reached" if address else "Ray cannot be started"
             raise CurationError(f"{where}: {describe_error(error)}") from error

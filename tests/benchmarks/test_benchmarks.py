@@ -7,6 +7,7 @@ from fixtures_media import run_curate
 
 from curation.benchmarks import compare_side_by_side, describe_spread
 from curation.benchmarks.loop import describe_loops
+from curation.benchmarks.rank import bench_rank
 
 
 def _shown(precision, before, after):
@@ -39,18 +40,29 @@ def test_sides_alternate_and_the_spread_is_told():
 
 def test_the_ranking_is_timed_beside_its_peer():
     pytest.importorskip("cleanlab")
-    done = run_curate("bench", "rank", "--rounds", "1", "--json")
+    done = run_curate("bench", "rank", "--part", "probabilities", "--rounds", "1", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["n"] == 1_000_000
     assert set(told["medians"]) == {"curate rank", "cleanlab find_label_issues", "cleanlab quality scores"}
+    assert 100 < told["peak_mib"] < 1024
+
+
+def test_the_ranking_with_features_is_timed_in_processes_of_their_own():
+    result = bench_rank(rounds=2, n=3_000, parts=["features"])
+    told = result.data["features"]
+    assert len(told["seconds"]) == 2
+    assert min(told["seconds"]) > 0
+    assert told["peak_mib"] > 50
+    assert "with 128 features" in result.line
 
 
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
         (["bench", "people", "--part", "nothing"], 1, "part of `bench people`"),
-        (["bench", "rank", "--part", "x"], 2, "has no parts"),
+        (["bench", "rank", "--part", "nothing"], 1, "part of `bench rank`"),
+        (["bench", "review", "--part", "x"], 2, "has no parts"),
         (["bench", "everything"], 2, "'everything' is not one of"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -107,13 +108,19 @@ def test_an_address_is_for_ray_and_must_answer(reference, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_node_changes_nothing(tmp_path, tiny_lessons):
+def test_a_killed_node_changes_nothing_and_leaves_standard_output_to_results(tmp_path, tiny_lessons, capfd, caplog):
     from curation.benchmarks.people_ray import Killer, open_cluster, preannotate_lessons
 
+    caplog.set_level(logging.INFO, "curation.engines.ray")
     local, _ = preannotate_lessons(tmp_path / "local", tiny_lessons, engine="local")
     with open_cluster() as cluster:
         nodes = [cluster.add_node(), cluster.add_node()]
         kill = Killer(lambda: cluster.remove_node(nodes.pop()))
         digests, _ = preannotate_lessons(tmp_path / "killed", tiny_lessons, engine="ray", progress=kill)
         assert kill.done
+        end = time.monotonic() + 60
+        while "raylet" not in caplog.text:
+            assert time.monotonic() < end, "Ray did not tell of the lost node"
+            time.sleep(0.2)
     assert digests == local
+    assert capfd.readouterr().out == ""
