@@ -150,7 +150,7 @@ def open_cluster() -> Iterator[OneCoreNodes]:
     """
     from curation.engines.ray import connect_quietly, import_ray
 
-    ray = import_ray(loopback=True)
+    import_ray(loopback=True)
     from ray._common.utils import get_default_ray_temp_dir
     from ray.cluster_utils import Cluster
 
@@ -159,8 +159,7 @@ def open_cluster() -> Iterator[OneCoreNodes]:
         head = {"num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False, "temp_dir": folder}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
-            connect_quietly(cluster.address)
-            yield OneCoreNodes(cluster)
+            with connect_quietly(cluster.address):
+                yield OneCoreNodes(cluster)
         finally:
-            ray.shutdown()
             cluster.shutdown()

@@ -163,7 +163,8 @@ def import_ray(*, loopback: bool) -> Any:
     return ray
 
 
-def connect_quietly(address: str, **options: Any) -> None:
+@contextmanager
+def connect_quietly(address: str, **options: Any) -> Iterator[None]:
     """Connect this process to a cluster, or start one ("local"), with nothing of Ray's on standard output: that is for results.
 
     Ray prints there what befalls its processes, a lost node with the last lines of its log, even if told to keep logs away from the
@@ -177,8 +178,14 @@ def connect_quietly(address: str, **options: Any) -> None:
         for line in data["lines"]:
             _log.info("%s: %s", data["pid"], line)
 
+    loud = driver.print_to_stdstream
     driver.print_to_stdstream = note
-    ray.init(address, log_to_driver=False, logging_level="error", **options)
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error", **options)
+        yield
+    finally:
+        ray.shutdown()
+        driver.print_to_stdstream = loud
 
 
 @contextmanager
@@ -188,21 +195,17 @@ def join_cluster(workers: int, address: str | None) -> Iterator[int]:
     if ray.is_initialized():
         yield _count_cluster_cores()
         return
-    with tempfile.TemporaryDirectory(prefix="curate-ray-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="curate-ray-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         here = {"num_cpus": workers or count_cores(), "object_store_memory": _STORE_BYTES, "_temp_dir": folder}
+        alone = {} if address else {"_node_ip_address": "127.0.0.1", **here}
         try:
-            connect_quietly(
-                address or "local", include_dashboard=False, **({} if address else {"_node_ip_address": "127.0.0.1", **here})
-            )
+            stack.enter_context(connect_quietly(address or "local", include_dashboard=False, **alone))
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             where = f"the Ray cluster {address} cannot be reached" if address else "Ray cannot be started"
             raise CurationError(f"{where}: {describe_error(error)}") from error
-        try:
-            if address is None and ray.util.get_node_ip_address() not in _LOOPBACK:
-                raise CurationError(f"Ray would listen on the network; set {_CLUSTER}=0 before Ray is imported")
-            yield _count_cluster_cores()
-        finally:
-            ray.shutdown()
+        if address is None and ray.util.get_node_ip_address() not in _LOOPBACK:
+            raise CurationError(f"Ray would listen on the network; set {_CLUSTER}=0 before Ray is imported")
+        yield _count_cluster_cores()
 
 
 def _count_cluster_cores() -> int:
